@@ -1,0 +1,335 @@
+//! Runs guest code and hands its traps to the sentry. The only place with `unsafe`.
+//!
+//! A backend is an implementation of three traits:
+//!
+//! * [`Platform`] makes address spaces. One per sandbox.
+//! * [`AddressSpace`] is a Linux address space with Linux's semantics: copy-on-write fork, private
+//!   and shared file mappings, page faults. *Whoever owns the pages resolves the faults*: the sentry
+//!   keeps only the metadata (its VMAs) and hears of a fault only when no mapping can satisfy it.
+//! * [`Context`] is one guest thread. It is owned by exactly one thread of the sentry, which calls
+//!   [`Context::run`] in a loop. All changes to an address space are made *through a context* that
+//!   belongs to it, because that is who can carry them out.
+//!
+//! # What a backend may assume
+//! The sentry never calls two methods of one context at once, keeps every mapping inside
+//! [`Layout::usable`], never overlaps [`Layout::reserved`], passes page-aligned ranges, and has resolved
+//! every placement: no mapping is "anywhere".
+//!
+//! # What the sentry may assume
+//! No method blocks for longer than the guest's own thread needs to reach the kernel, except `run`.
+//! Nothing a guest does makes a method panic. When the host process behind an address space is gone
+//! (killed by the host, say), every method that needs it fails with [`Gone`] or `Trap::Gone`.
+//!
+//! # Safety rules
+//! Words that a guest can write (slots, frames, memory) are allegations: read once, volatile, validated.
+
+pub mod registers;
+
+use std::{os::fd::BorrowedFd, sync::Arc, time::Duration};
+
+pub use linux_abi::{Errno, PageRange, UserAddr};
+pub use registers::Registers;
+
+/// Why [`Context::run`] came back.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Trap {
+    /// A system call. `rax` holds its number (also in `orig_rax`), the argument registers its arguments, and
+    /// `rip` points just past the instruction. The sentry puts the result into `rax`.
+    Syscall,
+    /// A memory access that no mapping allows, or that a mapping could not satisfy (past the end of a file).
+    /// `rip` points at the instruction: the guest retries it unless the sentry changes the registers.
+    Fault(Fault),
+    /// Any other processor exception, already translated to the signal Linux would send.
+    Exception(Exception),
+    /// [`Kick::kick`] was called. May be spurious. The registers are those of the interrupted guest code.
+    Interrupted,
+    /// The host thread or process behind this context is gone. Nothing will ever run in it again.
+    Gone,
+}
+
+/// A page fault the host could not resolve.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Fault {
+    /// The address accessed (`si_addr`, CR2).
+    pub addr: UserAddr,
+    /// What the access was.
+    pub access: Access,
+    /// The signal Linux would send: `SIGSEGV` or `SIGBUS`.
+    pub signo: i32,
+    /// `si_code`: `SEGV_MAPERR` (1), `SEGV_ACCERR` (2), `BUS_ADRERR` (2), …, or `SI_KERNEL` (0x80).
+    pub code: i32,
+    /// The processor's page-fault error code, for `uc_mcontext.err`.
+    pub error_code: u64,
+    /// The processor's vector, for `uc_mcontext.trapno`.
+    pub trapno: u64,
+}
+
+/// What kind of access faulted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Access {
+    /// A load.
+    Read,
+    /// A store.
+    Write,
+    /// An instruction fetch.
+    Execute,
+}
+
+/// A processor exception other than a page fault: `SIGFPE`, `SIGILL`, `SIGTRAP`, some `SIGBUS`/`SIGSEGV` (`#GP`).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Exception {
+    /// The signal Linux would send.
+    pub signo: i32,
+    /// `si_code`.
+    pub code: i32,
+    /// `si_addr`.
+    pub addr: UserAddr,
+    /// The processor's error code.
+    pub error_code: u64,
+    /// The processor's vector.
+    pub trapno: u64,
+}
+
+/// The host process or thread behind an object no longer exists.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Gone;
+
+/// Why a change to an address space failed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum MapError {
+    /// The host refused: usually `ENOMEM` (limits), `EINVAL`, `EACCES` or `EPERM` (the file cannot be mapped so).
+    Refused(Errno),
+    /// The host process is gone.
+    Gone,
+}
+
+impl From<Gone> for MapError {
+    fn from(Gone: Gone) -> MapError {
+        MapError::Gone
+    }
+}
+
+/// A memory access by the sentry that hit memory the guest does not have.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct AccessFault {
+    /// How many bytes were transferred before the fault.
+    pub done: usize,
+}
+
+/// Page protection: `PROT_READ | PROT_WRITE | PROT_EXEC`, with Linux's values.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Prot(pub u32);
+
+impl Prot {
+    /// No access.
+    pub const NONE: Prot = Prot(0);
+    /// `PROT_READ`.
+    pub const READ: Prot = Prot(1);
+    /// `PROT_WRITE`.
+    pub const WRITE: Prot = Prot(2);
+    /// `PROT_EXEC`.
+    pub const EXEC: Prot = Prot(4);
+
+    /// Whether all of `other` is allowed.
+    pub const fn has(self, other: Prot) -> bool {
+        self.0 & other.0 == other.0
+    }
+
+    /// Both sets.
+    #[must_use]
+    pub const fn with(self, other: Prot) -> Prot {
+        Prot(self.0 | other.0)
+    }
+}
+
+/// What is behind the pages of a new mapping.
+#[derive(Clone, Copy, Debug)]
+pub enum Backing<'a> {
+    /// Zero-filled private memory (`MAP_PRIVATE | MAP_ANONYMOUS`); `no_reserve` adds `MAP_NORESERVE`.
+    Anonymous { no_reserve: bool },
+    /// Copy-on-write pages of a file (`MAP_PRIVATE`).
+    Private { file: BorrowedFd<'a>, offset: u64 },
+    /// The pages of a file themselves (`MAP_SHARED`). Shared anonymous memory is a memfd.
+    Shared { file: BorrowedFd<'a>, offset: u64 },
+}
+
+/// The shape of every address space of a platform.
+#[derive(Clone, Debug)]
+pub struct Layout {
+    /// Where guest mappings may be placed.
+    pub usable: PageRange,
+    /// Ranges inside `usable` that belong to the platform. Sorted, disjoint.
+    pub reserved: Vec<PageRange>,
+    /// The vDSO image and its data pages as they are mapped in every new address space, if the platform
+    /// provides them. They survive [`Context::reset`] and are copied by fork.
+    pub vdso: Option<Vdso>,
+    /// Size in bytes of the extended state that [`Context::extended_state`] returns, and of
+    /// `_fpstate` in signal frames: the XSAVE area in standard format.
+    pub xsave_size: usize,
+    /// XCR0: which state components the area has.
+    pub xfeatures: u64,
+    /// `AT_HWCAP2` bits guests must not see.
+    pub hidden_hwcap2: u64,
+}
+
+/// Where the vDSO is.
+#[derive(Clone, Copy, Debug)]
+pub struct Vdso {
+    /// The ELF image (`AT_SYSINFO_EHDR`).
+    pub image: PageRange,
+    /// Its data pages.
+    pub vvar: PageRange,
+}
+
+/// A way to run guests. One per sandbox.
+pub trait Platform: Send + Sync {
+    /// `systrap`, `ptrace`, …
+    fn name(&self) -> &'static str;
+
+    /// The shape of the address spaces it makes.
+    fn layout(&self) -> &Layout;
+
+    /// An empty address space and its first thread, whose registers are all zero until the first
+    /// [`Context::run`]. Takes a ready one from a pool where it can.
+    ///
+    /// # Errors
+    /// The host's: `EAGAIN` (process limit), `ENOMEM`, `EMFILE`.
+    fn new_process(&self) -> Result<Process, Errno>;
+}
+
+/// A new address space with its first thread.
+pub struct Process {
+    /// The address space.
+    pub space: Arc<dyn AddressSpace>,
+    /// Its only thread.
+    pub context: Box<dyn Context>,
+}
+
+/// A Linux address space. Lives until the last context in it and the last `Arc` are gone.
+pub trait AddressSpace: Send + Sync {
+    /// Copies guest memory into `into`. Page protections are honoured as for the guest's own access.
+    ///
+    /// # Errors
+    /// [`AccessFault`] with the number of bytes that were copied before the first inaccessible page.
+    fn read(&self, at: UserAddr, into: &mut [u8]) -> Result<(), AccessFault>;
+
+    /// Copies `from` to guest memory.
+    ///
+    /// # Errors
+    /// As [`AddressSpace::read`].
+    fn write(&self, at: UserAddr, from: &[u8]) -> Result<(), AccessFault>;
+
+    /// Processor time used by all threads that ever ran here (user + system of the guest's own execution).
+    fn cpu_time(&self) -> Duration;
+
+    /// Resident memory in bytes, where the host tells it cheaply.
+    fn resident(&self) -> u64;
+
+    /// Ends every thread at once: all contexts return [`Trap::Gone`], pending calls fail with [`Gone`].
+    fn kill(&self);
+}
+
+/// One guest thread. Dropping it ends the host thread behind it (the process too, if it was the last).
+pub trait Context: Send {
+    /// Resumes the guest with `regs` until its next trap, and stores its registers into `regs`.
+    ///
+    /// General registers, `rip`, `rflags` and the segment bases are always complete and may all be changed
+    /// between calls. Extended state is separate: see [`Context::extended_state`].
+    fn run(&mut self, regs: &mut Registers) -> Trap;
+
+    /// Interrupts `run` from other threads.
+    fn kicker(&self) -> Arc<dyn Kick>;
+
+    /// The address space this thread runs in.
+    fn space(&self) -> &Arc<dyn AddressSpace>;
+
+    /// The stopped guest's extended state as an XSAVE area in standard format, [`Layout::xsave_size`] bytes.
+    ///
+    /// # Errors
+    /// [`Gone`].
+    fn extended_state(&mut self) -> Result<Vec<u8>, Gone>;
+
+    /// Replaces the extended state. The area is an allegation by the guest: the platform clears every bit the
+    /// processor would refuse (reserved header bytes, unknown components, MXCSR reserved bits). An empty slice
+    /// means the initial state, as after execve.
+    ///
+    /// # Errors
+    /// [`Gone`].
+    fn set_extended_state(&mut self, area: &[u8]) -> Result<(), Gone>;
+
+    /// Copies guest memory as seen by this thread. Same as [`AddressSpace::read`], but may use data that came with
+    /// the trap, which is faster; prefer it for the arguments of the current system call.
+    ///
+    /// # Errors
+    /// As [`AddressSpace::read`].
+    fn read(&mut self, at: UserAddr, into: &mut [u8]) -> Result<(), AccessFault>;
+
+    /// Writes guest memory, visible to this thread when it next runs, and to others no later than that.
+    ///
+    /// # Errors
+    /// As [`AddressSpace::read`].
+    fn write(&mut self, at: UserAddr, from: &[u8]) -> Result<(), AccessFault>;
+
+    /// Maps `range`, replacing what is there (`MAP_FIXED`).
+    ///
+    /// # Errors
+    /// [`MapError`]. Nothing is changed on an error, except that old mappings in `range` may be gone.
+    fn map(&mut self, range: PageRange, backing: Backing<'_>, prot: Prot) -> Result<(), MapError>;
+
+    /// Removes every mapping in `range`.
+    ///
+    /// # Errors
+    /// [`MapError`]; unmapping nothing is no error.
+    fn unmap(&mut self, range: PageRange) -> Result<(), MapError>;
+
+    /// Changes the protection of the mappings in `range`, all of which must exist.
+    ///
+    /// # Errors
+    /// [`MapError`].
+    fn protect(&mut self, range: PageRange, prot: Prot) -> Result<(), MapError>;
+
+    /// Moves the one mapping at `from` to `to` (possibly of another length), replacing what is there:
+    /// `mremap(MREMAP_MAYMOVE | MREMAP_FIXED)`, or in place if `from.start() == to.start()`.
+    ///
+    /// # Errors
+    /// [`MapError`].
+    fn remap(&mut self, from: PageRange, to: PageRange) -> Result<(), MapError>;
+
+    /// `madvise(2)` for the advice values that have an effect on memory contents or residency
+    /// (`MADV_DONTNEED`, `MADV_FREE`, `MADV_REMOVE`, `MADV_(NO)HUGEPAGE`, `MADV_POPULATE_*`, `MADV_WIPEONFORK`, `MADV_DONTFORK` …).
+    ///
+    /// # Errors
+    /// [`MapError`].
+    fn advise(&mut self, range: PageRange, advice: i32) -> Result<(), MapError>;
+
+    /// A new thread in the same address space. It first runs with the registers passed to its own first
+    /// [`Context::run`], and with a copy of this thread's extended state.
+    ///
+    /// # Errors
+    /// The host's: `EAGAIN`, `ENOMEM`.
+    fn clone_thread(&mut self) -> Result<Box<dyn Context>, Errno>;
+
+    /// A copy-on-write copy of the address space, with one thread that has a copy of this thread's
+    /// extended state.
+    ///
+    /// # Errors
+    /// The host's: `EAGAIN`, `ENOMEM`.
+    fn fork(&mut self) -> Result<Process, Errno>;
+
+    /// Empties the address space in place (all but [`Layout::reserved`] and the vDSO) for execve. Must be the only
+    /// thread in it. Extended state becomes the initial state.
+    ///
+    /// # Errors
+    /// [`MapError`]; after one the process can only be killed.
+    fn reset(&mut self) -> Result<(), MapError>;
+
+    /// Processor time used by this guest thread.
+    fn cpu_time(&mut self) -> Duration;
+}
+
+/// Interrupts a guest thread.
+pub trait Kick: Send + Sync {
+    /// Makes the current or the next [`Context::run`] return [`Trap::Interrupted`] (or another trap that
+    /// happened first; the kick then stays pending). Never blocks; harmless when the thread is gone.
+    fn kick(&self);
+}
