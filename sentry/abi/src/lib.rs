@@ -12,3 +12,4 @@ pub mod errno;
 
 pub use addr::{PAGE_SIZE, PageRange, UserAddr};
 pub use errno::{Errno, Result};
+pub mod fcntl;

@@ -1,0 +1,266 @@
+//! Open file descriptions (open(2)): what descriptors point to.
+//!
+//! [`File`] owns what every open file has: flags, offset, the path it was opened by. [`FileOps`] is what differs.
+//! Operations **never block**: they return `EAGAIN`, and the system call decides whether to sleep
+//! ([`crate::task::Task::block_on`]).
+
+use std::{
+    any::Any,
+    os::fd::BorrowedFd,
+    sync::{
+        Arc,
+        atomic::{AtomicU32, AtomicU64, Ordering},
+    },
+};
+
+use linux_abi::{Errno, Result};
+use parking_lot::Mutex;
+
+use super::{
+    inode::Inode,
+    io::{Sink, Source},
+    path::Path,
+};
+use crate::{
+    net::socket::Socket,
+    task::{Task, ThreadCx},
+    wait::{Events, Pollable, Watch},
+};
+
+/// What an operation on an open file may need to know about its caller.
+#[derive(Clone, Copy)]
+pub struct FileCx<'a> {
+    /// The calling thread.
+    pub task: &'a Task,
+    /// The description the operation came through.
+    pub file: &'a File,
+}
+
+/// The part of an open file that depends on its type. Everything is non-blocking.
+pub trait FileOps: Any + Send + Sync {
+    /// Reads at `*pos` and advances it. Streams ignore `pos`. Zero is end of file.
+    ///
+    /// # Errors
+    /// `EAGAIN` when there is nothing yet; `EINVAL` for files that cannot be read.
+    fn read(&self, cx: FileCx<'_>, dst: &mut dyn Sink, pos: &mut u64) -> Result<usize>;
+
+    /// Writes at `*pos` and advances it. `O_APPEND` is the file's own business (it must be atomic).
+    ///
+    /// # Errors
+    /// `EAGAIN` when there is no room yet; `EPIPE` (the system call raises `SIGPIPE`).
+    fn write(&self, cx: FileCx<'_>, src: &mut dyn Source, pos: &mut u64) -> Result<usize>;
+
+    /// Readiness: registers `watch`, then returns what is ready. Always-ready files return `IN | OUT | RDNORM | WRNORM`
+    /// and register nowhere.
+    fn poll(&self, file: &File, watch: Option<&mut Watch>) -> Events;
+
+    /// Whether the file has a position: lseek, pread and pwrite work.
+    fn seekable(&self) -> bool {
+        false
+    }
+
+    /// The end for `SEEK_END`; also answers `SEEK_DATA`/`SEEK_HOLE` when `whence` is one of them.
+    ///
+    /// # Errors
+    /// `ENXIO`, `EINVAL`.
+    fn seek_from(&self, _file: &File, _offset: i64, _whence: u32) -> Result<u64> {
+        Err(Errno::EINVAL)
+    }
+
+    /// Lists directory entries from `*pos`; `emit` returns false when its buffer is full (that entry is not consumed).
+    ///
+    /// # Errors
+    /// `ENOTDIR`.
+    fn read_dir(
+        &self,
+        _cx: FileCx<'_>,
+        _pos: &mut u64,
+        _emit: &mut dyn FnMut(super::inode::DirEntry<'_>) -> bool,
+    ) -> Result<()> {
+        Err(Errno::ENOTDIR)
+    }
+
+    /// ioctl(2). Requests common to all files (`FIONBIO`, `FIOCLEX`, …) were handled before.
+    ///
+    /// # Errors
+    /// `ENOTTY`.
+    fn ioctl(&self, _cx: &mut ThreadCx, _file: &Arc<File>, _request: u32, _arg: u64) -> Result<u64> {
+        Err(Errno::ENOTTY)
+    }
+
+    /// fsync(2) and fdatasync(2).
+    ///
+    /// # Errors
+    /// `EINVAL` for files without storage.
+    fn sync(&self) -> Result<()> {
+        Err(Errno::EINVAL)
+    }
+
+    /// fallocate(2); `mode` zero must grow the file unless `KEEP_SIZE`.
+    ///
+    /// # Errors
+    /// `ENODEV`, `EOPNOTSUPP`, `ENOSPC`.
+    fn allocate(&self, _mode: u32, _offset: u64, _len: u64) -> Result<()> {
+        Err(Errno::ENODEV)
+    }
+
+    /// A host descriptor whose pages a mapping of this file shows, at the same offsets. `writable_shared`: it will be
+    /// mapped `MAP_SHARED` and writable. Called with the file's mapping rights already checked.
+    ///
+    /// # Errors
+    /// `ENODEV` for files that cannot be mapped.
+    fn mappable(&self, _writable_shared: bool) -> Result<Mappable<'_>> {
+        Err(Errno::ENODEV)
+    }
+
+    /// The file as a socket.
+    fn as_socket(&self) -> Option<&dyn Socket> {
+        None
+    }
+
+    /// Told at each close(2) of a descriptor of this file, in whichever task (`flush`).
+    fn on_close(&self, _cx: FileCx<'_>) {}
+
+    /// Told when `F_SETFL` changed the flags, for files that mirror them.
+    fn flags_changed(&self, _flags: u32) {}
+
+    /// What /proc/PID/fdinfo shows beyond the common lines.
+    fn fdinfo(&self) -> String {
+        String::new()
+    }
+}
+
+impl dyn FileOps {
+    /// The operations as their concrete type.
+    pub fn downcast_ref<T: FileOps>(&self) -> Option<&T> {
+        let any: &dyn Any = self;
+        any.downcast_ref()
+    }
+}
+
+/// Where the pages of a mappable file are.
+pub enum Mappable<'a> {
+    /// In a host file that stays open as long as the `FileOps`.
+    Borrowed(BorrowedFd<'a>),
+    /// In a host file handed out for this mapping.
+    Shared(Arc<std::os::fd::OwnedFd>),
+    /// Zero pages: a mapping is anonymous memory (`/dev/zero`).
+    Anonymous,
+}
+
+/// An open file description.
+pub struct File {
+    ops: Box<dyn FileOps>,
+    /// `O_*` status flags and access mode.
+    flags: AtomicU32,
+    /// Held over a read or write that uses it (`f_pos_lock`).
+    pub offset: Mutex<u64>,
+    path: Option<Path>,
+    /// The inode, for files that have one.
+    inode: Option<Arc<dyn Inode>>,
+    /// `F_SETOWN`, `F_SETSIG`.
+    pub owner: Mutex<AsyncOwner>,
+    /// Identity for epoll, OFD locks and kcmp.
+    id: u64,
+}
+
+/// Who gets `SIGIO`.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct AsyncOwner {
+    /// Positive: thread group or thread; negative: process group; zero: nobody.
+    pub pid: i32,
+    /// `F_OWNER_TID`, `F_OWNER_PID`, `F_OWNER_PGRP`.
+    pub kind: i32,
+    /// `F_SETSIG`; zero means `SIGIO`.
+    pub signal: i32,
+}
+
+impl File {
+    /// A file that was opened by a path.
+    pub fn opened(ops: Box<dyn FileOps>, flags: u32, path: Path) -> Arc<File> {
+        let inode = Arc::clone(path.inode());
+        File::build(ops, flags, Some(path), Some(inode))
+    }
+
+    /// A file without a name: pipe, socket, eventfd, memfd …
+    pub fn anonymous(ops: Box<dyn FileOps>, flags: u32) -> Arc<File> {
+        File::build(ops, flags, None, None)
+    }
+
+    /// A file without a name in the tree, but with an inode (pipes, sockets and memfds have attributes).
+    pub fn unnamed(ops: Box<dyn FileOps>, flags: u32, inode: Arc<dyn Inode>) -> Arc<File> {
+        File::build(ops, flags, None, Some(inode))
+    }
+
+    fn build(ops: Box<dyn FileOps>, flags: u32, path: Option<Path>, inode: Option<Arc<dyn Inode>>) -> Arc<File> {
+        static NEXT: AtomicU64 = AtomicU64::new(1);
+        Arc::new(File {
+            ops,
+            flags: AtomicU32::new(flags),
+            offset: Mutex::new(0),
+            path,
+            inode,
+            owner: Mutex::default(),
+            id: NEXT.fetch_add(1, Ordering::Relaxed),
+        })
+    }
+
+    /// The type-specific part.
+    pub fn ops(&self) -> &dyn FileOps {
+        &*self.ops
+    }
+
+    /// The type-specific part, if it is a `T`.
+    pub fn downcast<T: FileOps>(&self) -> Option<&T> {
+        self.ops.downcast_ref()
+    }
+
+    /// Status flags and access mode (`F_GETFL`).
+    pub fn flags(&self) -> u32 {
+        self.flags.load(Ordering::Relaxed)
+    }
+
+    /// Replaces the flags that `F_SETFL` may change.
+    pub fn set_flags(&self, flags: u32) {
+        self.flags.store(flags, Ordering::Relaxed);
+        self.ops.flags_changed(flags);
+    }
+
+    /// `O_NONBLOCK`.
+    pub fn nonblocking(&self) -> bool {
+        self.flags() & linux_abi::fcntl::O_NONBLOCK != 0
+    }
+
+    /// Whether the access mode allows reading.
+    pub fn readable(&self) -> bool {
+        let flags = self.flags();
+        flags & linux_abi::fcntl::O_PATH == 0 && flags & 3 != 1
+    }
+
+    /// Whether the access mode allows writing.
+    pub fn writable(&self) -> bool {
+        let flags = self.flags();
+        flags & linux_abi::fcntl::O_PATH == 0 && matches!(flags & 3, 1 | 2)
+    }
+
+    /// The path it was opened by.
+    pub fn path(&self) -> Option<&Path> {
+        self.path.as_ref()
+    }
+
+    /// Its inode.
+    pub fn inode(&self) -> Option<&Arc<dyn Inode>> {
+        self.inode.as_ref()
+    }
+
+    /// A number no other open file of this sandbox has had.
+    pub fn id(&self) -> u64 {
+        self.id
+    }
+}
+
+impl Pollable for File {
+    fn poll(&self, watch: Option<&mut Watch>) -> Events {
+        self.ops.poll(self, watch)
+    }
+}

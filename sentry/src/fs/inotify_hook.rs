@@ -1,0 +1,5 @@
+//! Where inotify hangs on inodes.
+
+/// The inotify watches on one inode.
+#[derive(Default)]
+pub struct WatchSet {}

@@ -1,0 +1,15 @@
+//! The virtual file system.
+//!
+//! Reading order: `inode.rs` (what a file is), `dentry.rs` and `path.rs` (its names), `mount.rs`, `walk.rs` (from a path to a
+//! place), `file.rs` (open files), `fd_table.rs` (descriptors), `io.rs` (how bytes move), then `types/`.
+
+pub mod dentry;
+pub mod fd_table;
+pub mod file;
+pub mod inode;
+pub mod inotify_hook;
+pub mod io;
+pub mod locks;
+pub mod mount;
+pub mod path;
+pub mod types;

@@ -1,0 +1,2 @@
+//! The kinds of files and filesystems, one module each.
+pub mod pipe;

@@ -1,0 +1,2 @@
+//! Clocks and timers.
+pub mod process_timers;
