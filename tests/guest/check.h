@@ -77,7 +77,8 @@ static char self_exe[PATH_MAX];      /* this program */
 static MAYBE_UNUSED _Noreturn void check_end(int status, const char *text)
 {
 	char line[2048];
-	if (check_report >= 0 && write(check_report, text, strlen(text)) >= 0)
+	int n = snprintf(line, sizeof line, "%s\n", text);
+	if (check_report >= 0 && write(check_report, line, n) >= 0)
 		_exit(status);
 	snprintf(line, sizeof line, status == SKIP_STATUS ? "ok %s # SKIP %s\n" : "not ok %s: %s\n", check_name, text);
 	if (write(1, line, strlen(line)) < 0)
@@ -343,6 +344,7 @@ static int check_run(const struct check_test *t, const char *base)
 	fcntl(report[0], F_SETFL, O_NONBLOCK);
 	ssize_t n = read(report[0], text, sizeof text - 1);
 	text[n > 0 ? n : 0] = 0;
+	text[strcspn(text, "\n")] = 0; /* what follows the first failure are its consequences */
 	close(report[0]);
 	close(report[1]);
 	if (WIFEXITED(st) && WEXITSTATUS(st) == SKIP_STATUS)
