@@ -5,11 +5,14 @@
 //!
 //! * [`errno`]: error numbers.
 //! * [`addr`]: user addresses and ranges: *allegations* by the guest, not references.
+//! * [`fcntl`]: flags and commands of the file calls.
+//! * [`stat`]: structures of the stat family.
 #![forbid(unsafe_code)]
 
 pub mod addr;
 pub mod errno;
+pub mod fcntl;
+pub mod stat;
 
 pub use addr::{PAGE_SIZE, PageRange, UserAddr};
 pub use errno::{Errno, Result};
-pub mod fcntl;
