@@ -124,6 +124,17 @@ pub trait FileOps: Any + Send + Sync {
     /// Told when `F_SETFL` changed the flags, for files that mirror them.
     fn flags_changed(&self, _flags: u32) {}
 
+    /// Whether a blocking write goes on until everything is written, as it does for pipes, stream sockets and
+    /// terminals: the system call then calls [`FileOps::write`] again after a partial write.
+    fn writes_fully(&self) -> bool {
+        false
+    }
+
+    /// What /proc/PID/fd/N shows for a file without a path: `pipe:[7]`, `anon_inode:[eventfd]`.
+    fn anonymous_name(&self) -> String {
+        String::from("anon_inode:[file]")
+    }
+
     /// What /proc/PID/fdinfo shows beyond the common lines.
     fn fdinfo(&self) -> String {
         String::new()

@@ -1,1 +1,2 @@
 //! Dispatch.
+pub mod pipe;

@@ -1,2 +1,4 @@
 //! The kinds of files and filesystems, one module each.
 pub mod pipe;
+mod pipe_buffer;
+pub mod pipe_inode;
