@@ -4,6 +4,7 @@
 //! place), `file.rs` (open files), `fd_table.rs` (descriptors), `io.rs` (how bytes move), then `types/`.
 
 pub mod dentry;
+pub mod describe;
 pub mod fd_table;
 pub mod file;
 pub mod inode;
@@ -12,4 +13,6 @@ pub mod io;
 pub mod locks;
 pub mod mount;
 pub mod path;
+pub mod permission;
 pub mod types;
+pub mod walk;
