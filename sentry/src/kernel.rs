@@ -5,7 +5,7 @@ use std::sync::Arc;
 use parking_lot::{Mutex, RwLock};
 use platform::Platform;
 
-use crate::fs::{dentry::DentryCache, types::pipe_inode::PipeFs};
+use crate::fs::{dentry::DentryCache, device::Devices, types::pipe_inode::PipeFs};
 
 /// One sandbox's kernel. Everything global hangs here: there are no statics with state.
 pub struct Kernel {
@@ -17,6 +17,8 @@ pub struct Kernel {
     pub dentries: DentryCache,
     /// Held over renames of directories, and over walks that must not see one (`s_vfs_rename_mutex`).
     pub rename_lock: Mutex<()>,
+    /// Device drivers.
+    pub devices: Devices,
     /// Where anonymous pipes have their inodes.
     pub pipefs: Arc<PipeFs>,
     /// When the sandbox was started: the zero of `CLOCK_BOOTTIME` as guests see uptime.

@@ -173,6 +173,31 @@ pub struct File {
     pub owner: Mutex<AsyncOwner>,
     /// Identity for epoll, OFD locks and kcmp.
     id: u64,
+    /// Keeps executions away, or writers.
+    _access: WriteAccess,
+}
+
+/// A share in an inode's count of writers or executions, given back when dropped.
+pub struct WriteAccess(Option<(Arc<dyn Inode>, i32)>);
+
+impl WriteAccess {
+    /// No share.
+    pub fn none() -> WriteAccess {
+        WriteAccess(None)
+    }
+
+    /// A share that was added to the count already.
+    pub(super) fn holding(inode: Arc<dyn Inode>, by: i32) -> WriteAccess {
+        WriteAccess(Some((inode, by)))
+    }
+}
+
+impl Drop for WriteAccess {
+    fn drop(&mut self) {
+        if let Some((inode, by)) = &self.0 {
+            inode.common().writers.fetch_sub(*by, Ordering::AcqRel);
+        }
+    }
 }
 
 /// Who gets `SIGIO`.
@@ -189,21 +214,32 @@ pub struct AsyncOwner {
 impl File {
     /// A file that was opened by a path.
     pub fn opened(ops: Box<dyn FileOps>, flags: u32, path: Path) -> Arc<File> {
+        File::opened_with(ops, flags, path, WriteAccess::none())
+    }
+
+    /// As [`File::opened`], with its share in the inode's count of writers or executions.
+    pub fn opened_with(ops: Box<dyn FileOps>, flags: u32, path: Path, access: WriteAccess) -> Arc<File> {
         let inode = Arc::clone(path.inode());
-        File::build(ops, flags, Some(path), Some(inode))
+        File::build(ops, flags, Some(path), Some(inode), access)
     }
 
     /// A file without a name: pipe, socket, eventfd, memfd …
     pub fn anonymous(ops: Box<dyn FileOps>, flags: u32) -> Arc<File> {
-        File::build(ops, flags, None, None)
+        File::build(ops, flags, None, None, WriteAccess::none())
     }
 
     /// A file without a name in the tree, but with an inode (pipes, sockets and memfds have attributes).
     pub fn unnamed(ops: Box<dyn FileOps>, flags: u32, inode: Arc<dyn Inode>) -> Arc<File> {
-        File::build(ops, flags, None, Some(inode))
+        File::build(ops, flags, None, Some(inode), WriteAccess::none())
     }
 
-    fn build(ops: Box<dyn FileOps>, flags: u32, path: Option<Path>, inode: Option<Arc<dyn Inode>>) -> Arc<File> {
+    fn build(
+        ops: Box<dyn FileOps>,
+        flags: u32,
+        path: Option<Path>,
+        inode: Option<Arc<dyn Inode>>,
+        access: WriteAccess,
+    ) -> Arc<File> {
         static NEXT: AtomicU64 = AtomicU64::new(1);
         Arc::new(File {
             ops,
@@ -213,6 +249,7 @@ impl File {
             inode,
             owner: Mutex::default(),
             id: NEXT.fetch_add(1, Ordering::Relaxed),
+            _access: access,
         })
     }
 

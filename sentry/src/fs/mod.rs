@@ -5,6 +5,8 @@
 
 pub mod dentry;
 pub mod describe;
+pub mod device;
+pub mod directory;
 pub mod fd_table;
 pub mod file;
 pub mod inode;
@@ -12,6 +14,7 @@ pub mod inotify_hook;
 pub mod io;
 pub mod locks;
 pub mod mount;
+pub mod open;
 pub mod path;
 pub mod permission;
 pub mod types;

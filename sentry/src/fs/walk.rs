@@ -255,6 +255,11 @@ impl<'a> Walker<'a> {
         Ok(self.at)
     }
 
+    /// Whether nothing is left to walk.
+    pub fn is_at_end(&self) -> bool {
+        self.peek().is_none()
+    }
+
     /// Where the walk is now.
     pub fn place(&self) -> &Path {
         &self.at
