@@ -24,6 +24,8 @@
 //! Words that a guest can write (slots, frames, memory) are allegations: read once, volatile, validated.
 
 pub mod registers;
+#[cfg(target_arch = "x86_64")]
+pub mod systrap;
 
 use std::{os::fd::BorrowedFd, sync::Arc, time::Duration};
 

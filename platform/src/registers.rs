@@ -42,7 +42,15 @@ pub const USER_SS: u64 = 0x2b;
 impl Registers {
     /// The state a program starts with: everything zero but where it starts and its stack.
     pub fn entry(rip: u64, rsp: u64) -> Registers {
-        Registers { rip, rsp, cs: USER_CS, ss: USER_SS, eflags: 0x202, orig_rax: u64::MAX, ..Registers::default() }
+        Registers {
+            rip,
+            rsp,
+            cs: USER_CS,
+            ss: USER_SS,
+            eflags: 0x202,
+            orig_rax: u64::MAX,
+            ..Registers::default()
+        }
     }
 
     /// The six argument registers of a system call, in order.

@@ -1,0 +1,199 @@
+//! How stub processes and threads are born.
+//!
+//! A stub process is always a `clone(CLONE_PARENT)` made by another stub: by the zygote for a fresh one, by the forking
+//! guest's own thread for a copy. The parent maps the child's unit of slots next to its own, clones with the stack pointer in
+//! the child's slot, and unmaps it again; the child finds in its slot a first list of operations, which takes the parent's
+//! units away.
+//!
+//! # Trust
+//! The parent of a fork may be hostile, and the child's process number comes out of its slot. [`Birth::complete`] accepts the
+//! number only if that process is a child of the sentry, not known by another name, and maps the child's slot at its address:
+//! only descendants of the parent can. What a hostile parent can do is keep a hand in its *own* child. An execve that raises
+//! guest privileges must therefore move to a fresh process.
+
+use std::{
+    io::IoSlice,
+    os::fd::{AsFd, BorrowedFd, OwnedFd},
+    sync::Arc,
+    sync::atomic::Ordering,
+};
+
+use host::process::{Children, WaitMode};
+use nix::sys::socket::{AddressFamily, MsgFlags, SockFlag, SockType, socketpair};
+
+use super::{
+    filter::{FORK_FLAGS, THREAD_FLAGS},
+    frame::Frame,
+    handover::Stub,
+    layout::{UNIT_LEN, slot, word},
+    ops::{Op, Results},
+    reaper::Shared,
+    slot::Slot,
+    space::Space,
+    unit::Unit,
+};
+use crate::{Errno, PageRange, Prot};
+
+/// The descriptor of a stub's private socket.
+const SOCKET: i32 = 0;
+/// The first descriptor that a stub receives: the lowest free number.
+pub(super) const FIRST: i32 = 1;
+const SECOND: i32 = 2;
+
+/// Offsets in a slot's data area of what `recvmsg` needs.
+const MSGHDR: usize = slot::DATA;
+const IOVEC: usize = slot::DATA + 64;
+const BYTE: usize = slot::DATA + 80;
+const CONTROL: usize = slot::DATA + 128;
+const CONTROL_LEN: u64 = 64;
+
+/// The operation that receives descriptors which the sentry has sent already.
+pub(super) fn receive(slot: &Slot) -> Op {
+    // struct msghdr: name, namelen, iov, iovlen, control, controllen, flags.
+    slot.set_words(MSGHDR, &[0, 0, slot.guest(IOVEC), 1, slot.guest(CONTROL), CONTROL_LEN, 0]);
+    slot.set_words(IOVEC, &[slot.guest(BYTE), 1]);
+    let flags = libc::MSG_DONTWAIT.cast_unsigned().into();
+    Op::new(libc::SYS_recvmsg, [SOCKET.cast_unsigned().into(), slot.guest(MSGHDR), flags, 0, 0, 0]).or_stop()
+}
+
+/// The operation that maps the unit received as [`FIRST`].
+fn map_unit(address: u64) -> Result<Op, Errno> {
+    let range = PageRange::covering(address, UNIT_LEN).ok_or(Errno::EINVAL)?;
+    let flags = libc::MAP_SHARED | libc::MAP_FIXED_NOREPLACE;
+    Ok(Op::mmap(range, Prot::READ.with(Prot::WRITE), flags, FIRST, 0))
+}
+
+/// `clone(2)`; its result is at `CLONE` in the list of [`Birth::ops`].
+fn clone(flags: u32, stack: u64) -> Op {
+    Op::new(libc::SYS_clone, [flags.into(), stack, 0, 0, 0, 0])
+}
+
+/// Which result of [`Birth::ops`] is the child's process number.
+const CLONE: usize = 2;
+
+/// A process that is being born.
+#[derive(Debug)]
+pub(super) struct Birth {
+    unit: Unit,
+    slot: Slot,
+    socket: OwnedFd,
+    nonce: u64,
+    /// The frame that the child will return from.
+    pub(super) frame: Frame,
+    /// For the parent to run.
+    pub(super) ops: Vec<Op>,
+}
+
+impl Birth {
+    /// Prepares a child of `parent`, whose thread at `slot` is stopped in `frame`. The caller holds `parent.files`.
+    pub(super) fn prepare(parent: &Space, at: &Slot, frame: Option<&Frame>) -> Result<Birth, Errno> {
+        let shared = &parent.shared;
+        let (mut unit, file) = Unit::new(&shared.addresses)?;
+        let slot = unit.take_slot().ok_or(Errno::EAGAIN)?;
+        let (ours, theirs) = pair()?;
+        let nonce = shared.next_serial();
+        slot.prepare(shared.features, nonce);
+        let frame =
+            frame.map_or(Frame::made_up(&shared.xstate), |frame| frame.copy(at, &slot, &shared.xstate));
+
+        let socket = SOCKET.cast_unsigned().into();
+        let mut first = vec![Op::new(libc::SYS_dup2, [SECOND.cast_unsigned().into(), socket, 0, 0, 0, 0])];
+        first.extend([Op::close(SECOND), Op::close(FIRST)]);
+        first.extend(parent.unit_addresses().into_iter().map(|unit| Op::munmap(unit, UNIT_LEN)));
+        slot.set_ops(&first, 0);
+        slot.reply().store(word::POSTED, Ordering::Release);
+
+        send(parent, &[file.as_fd(), theirs.as_fd()])?;
+        let ops = vec![
+            receive(at),
+            map_unit(unit.address())?.or_stop(),
+            clone(FORK_FLAGS, slot.guest(frame.stack_below())),
+            Op::close(FIRST),
+            Op::close(SECOND),
+            Op::munmap(unit.address(), UNIT_LEN),
+        ];
+        Ok(Birth { unit, slot, socket: ours, nonce, frame, ops })
+    }
+
+    /// Checks what the parent says and enters the new process.
+    pub(super) fn complete(
+        self,
+        shared: &Arc<Shared>,
+        results: &Results,
+    ) -> Result<(Arc<Space>, Stub, Frame), Errno> {
+        let pid = i32::try_from(results.get(CLONE)?).map_err(|_| Errno::EAGAIN)?;
+        let mut nonce = [0; 8];
+        let at = self.slot.guest(slot::NONCE);
+        let read = host::process::read_memory(pid, at, &mut nonce).map_err(|_| Errno::EAGAIN)?;
+        if read != nonce.len() || u64::from_le_bytes(nonce) != self.nonce {
+            return Err(Errno::EAGAIN);
+        }
+        let space = Space::new(shared, pid, self.unit, self.socket);
+        shared.register(&space)?;
+        match host::process::wait(Children::Pid(pid), WaitMode::Poll) {
+            Ok(None) => Ok((space, Stub::newborn(self.slot), self.frame)),
+            _ => Err(Errno::EAGAIN),
+        }
+    }
+}
+
+/// A new thread of the process of `parent`, which is stopped in `frame`: its thread number, stub and frame.
+pub(super) fn thread(space: &Space, parent: &mut Stub, frame: &Frame) -> Result<(i32, Stub, Frame), Errno> {
+    let shared = &space.shared;
+    let _files = super::unit::lock(&space.files);
+    let mut ops = Vec::new();
+    let mut unit = None;
+    let slot = match space.take_slot() {
+        Some(slot) => slot,
+        None => {
+            let (mut new, file) = Unit::new(&shared.addresses)?;
+            let slot = new.take_slot().ok_or(Errno::EAGAIN)?;
+            send(space, &[file.as_fd()])?;
+            ops.extend([receive(&parent.slot), map_unit(new.address())?.or_stop(), Op::close(FIRST)]);
+            unit = Some(new);
+            slot
+        }
+    };
+    slot.prepare(shared.features, 0);
+    let born = frame.copy(&parent.slot, &slot, &shared.xstate);
+    slot.set_ops(&[], 0);
+    slot.reply().store(word::POSTED, Ordering::Release);
+    ops.push(clone(THREAD_FLAGS, slot.guest(born.stack_below())));
+
+    let results = parent.run(space, &ops).map_err(|_| Errno::EAGAIN)?;
+    if let Some(unit) = unit {
+        results.get(1)?;
+        space.add_unit(unit);
+    }
+    let tid = results.get(ops.len() - 1).and_then(|tid| i32::try_from(tid).map_err(|_| Errno::EAGAIN));
+    // Only a thread of this process may be taken for this thread.
+    let tid = tid.and_then(|tid| match space.with_pid(|pid| host::process::tgkill(pid, tid, 0)) {
+        Ok(Ok(())) => Ok(tid),
+        _ => Err(Errno::EAGAIN),
+    });
+    match tid {
+        Ok(tid) => {
+            space.threads.fetch_add(1, Ordering::Relaxed);
+            Ok((tid, Stub::newborn(slot), born))
+        }
+        Err(error) => {
+            // No thread will use the slot, or none that is known.
+            slot.request().store(word::EXITING, Ordering::Release);
+            space.leave_slot(&slot);
+            Err(error)
+        }
+    }
+}
+
+/// A new private socket of a process: our end and its end.
+pub(super) fn pair() -> Result<(OwnedFd, OwnedFd), Errno> {
+    socketpair(AddressFamily::Unix, SockType::SeqPacket, None, SockFlag::SOCK_CLOEXEC)
+        .map_err(|error| Errno::from_raw(error as i32))
+}
+
+/// Sends descriptors to a process, for [`receive`].
+pub(super) fn send(space: &Space, files: &[BorrowedFd<'_>]) -> Result<(), Errno> {
+    let data = [IoSlice::new(b"f")];
+    let sent = host::fdpass::send(space.socket.as_fd(), &data, files, MsgFlags::MSG_DONTWAIT);
+    sent.map(drop).map_err(|error| Errno::from_raw(error as i32))
+}

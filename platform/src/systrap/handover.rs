@@ -1,0 +1,125 @@
+//! Handing a stub its reply and waiting for its next request.
+//!
+//! The words are described in [`super::layout::word`]. A thread that is not looking at its word sleeps in a futex, and only
+//! then is it woken; so an idle sandbox makes no wake-ups and a busy one no needless calls.
+
+use std::{
+    sync::atomic::Ordering,
+    time::{Duration, Instant},
+};
+
+use host::futex::{self, Woken};
+
+use super::{
+    layout::{flag, slot, word},
+    ops::{Op, Results},
+    slot::Slot,
+    space::Space,
+};
+use crate::{AddressSpace, Gone};
+
+/// After this long a stub that does not finish its operations is taken for hostile and killed. The longest that is honest is
+/// populating a large mapping.
+const OPERATIONS_TIMEOUT: Duration = Duration::from_secs(60);
+
+/// A stub thread, as its sentry thread sees it. It is stopped in its shim except between [`Stub::resume`] and its return.
+#[derive(Debug)]
+pub(super) struct Stub {
+    pub(super) slot: Slot,
+    /// The thread was born with a first reply in its slot and has not been heard of yet.
+    newborn: bool,
+}
+
+impl Stub {
+    /// The thread that is born into `slot`, whose first reply is posted.
+    pub(super) fn newborn(slot: Slot) -> Stub {
+        Stub { slot, newborn: true }
+    }
+
+    /// Posts the reply that is in the slot.
+    fn post(&self) {
+        let old = self.slot.reply().swap(word::POSTED, Ordering::SeqCst);
+        if old == word::ASLEEP {
+            futex::wake(self.slot.reply(), 1);
+        }
+    }
+
+    /// Waits for the stub's request.
+    fn wait(&self, space: &Space, timeout: Option<Duration>) -> Result<(), Gone> {
+        let request = self.slot.request();
+        let deadline = timeout.map(|t| Instant::now() + t);
+        let mut seen = request.load(Ordering::Acquire);
+        loop {
+            if space.is_dead() {
+                return Err(Gone);
+            }
+            if seen == word::POSTED {
+                request.store(word::EMPTY, Ordering::Relaxed);
+                return Ok(());
+            }
+            if let Err(now) = request.compare_exchange(seen, word::ASLEEP, Ordering::SeqCst, Ordering::SeqCst)
+            {
+                seen = now;
+                continue;
+            }
+            let left = deadline.map(|deadline| deadline.saturating_duration_since(Instant::now()));
+            if futex::wait(request, word::ASLEEP, left) == Woken::Timeout {
+                log::warn!("stub {} does not answer; killing it", space.pid());
+                space.kill();
+                return Err(Gone);
+            }
+            seen = request.load(Ordering::Acquire);
+        }
+    }
+
+    /// Waits until a new thread has taken its first reply.
+    pub(super) fn settle(&mut self, space: &Space) -> Result<(), Gone> {
+        if self.newborn {
+            self.wait(space, Some(OPERATIONS_TIMEOUT))?;
+            self.newborn = false;
+        }
+        Ok(())
+    }
+
+    /// Hands `ops` to the stub without waiting. [`Stub::finish`] must follow.
+    pub(super) fn begin(&mut self, space: &Space, ops: &[Op]) -> Result<(), Gone> {
+        self.settle(space)?;
+        self.slot.set_ops(ops, 0);
+        self.post();
+        Ok(())
+    }
+
+    /// Waits for the end of the `count` operations given to [`Stub::begin`].
+    pub(super) fn finish(&mut self, space: &Space, count: usize) -> Result<Results, Gone> {
+        self.wait(space, Some(OPERATIONS_TIMEOUT))?;
+        if self.slot.get32(slot::SIGNO) != 0 {
+            // The shim itself faulted: the guest took its slot or its code away.
+            space.kill();
+            return Err(Gone);
+        }
+        Ok(self.slot.results(count))
+    }
+
+    /// Runs `ops` in the stub.
+    pub(super) fn run(&mut self, space: &Space, ops: &[Op]) -> Result<Results, Gone> {
+        self.begin(space, ops)?;
+        self.finish(space, ops.len())
+    }
+
+    /// Returns to the guest code of the frame at `resume_at`, and waits for the next trap.
+    pub(super) fn resume(&mut self, space: &Space, resume_at: u64) -> Result<(), Gone> {
+        self.settle(space)?;
+        self.slot.set64(slot::RESUME_AT, resume_at);
+        self.slot.set_ops(&[], flag::RESUME);
+        self.post();
+        self.wait(space, None)
+    }
+
+    /// Ends the thread.
+    pub(super) fn exit(&mut self, space: &Space) {
+        if self.settle(space).is_ok() {
+            self.slot.set_ops(&[], flag::EXIT);
+            self.post();
+        }
+    }
+}

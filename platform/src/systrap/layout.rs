@@ -1,0 +1,146 @@
+//! Where everything of the platform is: in a guest's address space, and inside a slot.
+//!
+//! The platform owns one region of every guest address space, at a fixed address that neither programs nor the usual
+//! host layouts use, so that a saved sandbox can be restored under another sentry:
+//!
+//! ```text
+//! REGION  +0x00000   the shim (one page of code)
+//!         +0x10000   the host's vvar and vdso pages
+//!         +0x40000   unit 0: slots of the zygote
+//!         +0x80000   unit 1 …
+//! ```
+//!
+//! A *slot* is what one guest thread and its sentry thread share. Slots come in *units* of [`SLOTS_PER_UNIT`], each unit
+//! one memfd that only one guest process maps. No two processes of a sandbox use the same unit address, because a forking
+//! thread maps its child's unit next to its own.
+
+use linux_abi::PageRange;
+
+/// First address of the platform's region.
+pub(super) const REGION: u64 = 0x6800_0000_0000;
+/// Length of the region: room for 65 535 units.
+pub(super) const REGION_LEN: u64 = 0x4_0000_0000;
+/// Past the last usable address of an x86-64 process (`TASK_SIZE_MAX`).
+pub(super) const TASK_END: u64 = 0x7fff_ffff_f000;
+
+/// The shim's code.
+pub(super) const SHIM: u64 = REGION;
+/// Bytes reserved for the shim's code.
+pub(super) const SHIM_LEN: u64 = 0x1000;
+/// Where the host's vvar and vdso are moved to.
+pub(super) const VDSO: u64 = REGION + 0x1_0000;
+/// The most they may take.
+pub(super) const VDSO_MAX: u64 = 0x2_0000;
+/// The first unit.
+pub(super) const UNITS: u64 = REGION + UNIT_LEN;
+
+/// Bytes in a slot.
+pub(super) const SLOT_LEN: usize = 0x8000;
+/// Slots in a unit.
+pub(super) const SLOTS_PER_UNIT: usize = 8;
+/// Bytes in a unit.
+pub(super) const UNIT_LEN: u64 = (SLOT_LEN * SLOTS_PER_UNIT) as u64;
+/// How many units there are.
+#[expect(clippy::cast_possible_truncation, reason = "65535")]
+pub(super) const UNIT_COUNT: u32 = ((REGION_LEN - UNIT_LEN) / UNIT_LEN) as u32;
+
+/// A page of pointers for patched call sites: its address makes the old middle of a patched site an invalid opcode.
+pub(super) const PATCH_TABLE: u64 = 0x6_0000;
+
+/// The ranges that the sentry must leave alone.
+pub(super) fn reserved() -> Vec<PageRange> {
+    [(PATCH_TABLE, PATCH_TABLE + 0x1000), (REGION, REGION + REGION_LEN)]
+        .into_iter()
+        .filter_map(|(start, end)| PageRange::new(start, end))
+        .collect()
+}
+
+/// Offsets inside a slot.
+///
+/// The first cache line is written by the shim, the second by the sentry; the rest is passed with them.
+pub(super) mod slot {
+    /// Shim to sentry: [`super::word`] values.
+    pub(in super::super) const REQUEST: usize = 0x00;
+    /// The signal that trapped, or 0 when a list of operations is done.
+    pub(in super::super) const SIGNO: usize = 0x04;
+    /// Address of the `ucontext` of the signal frame.
+    pub(in super::super) const FRAME: usize = 0x08;
+    /// FS base at the trap.
+    pub(in super::super) const FS: usize = 0x10;
+    /// GS base at the trap.
+    pub(in super::super) const GS: usize = 0x18;
+    /// The processor the guest ran on, as the CPU-number segment limit tells it (number in the low 12 bits).
+    pub(in super::super) const CPU: usize = 0x20;
+
+    /// Sentry to shim: [`super::word`] values.
+    pub(in super::super) const REPLY: usize = 0x40;
+    /// How many operations to run.
+    pub(in super::super) const OP_COUNT: usize = 0x44;
+    /// [`super::flag`] bits.
+    pub(in super::super) const FLAGS: usize = 0x48;
+    /// How often to look for a reply before sleeping.
+    pub(in super::super) const SPIN: usize = 0x4c;
+    /// Address of the `ucontext` to return to.
+    pub(in super::super) const RESUME_AT: usize = 0x50;
+    /// FS base to return with.
+    pub(in super::super) const NEW_FS: usize = 0x58;
+    /// GS base to return with.
+    pub(in super::super) const NEW_GS: usize = 0x60;
+    /// [`super::feature`] bits of the processor.
+    pub(in super::super) const FEATURES: usize = 0x68;
+
+    /// Proof that a process maps this slot: see `birth.rs`.
+    pub(in super::super) const NONCE: usize = 0x80;
+
+    /// The operations.
+    pub(in super::super) const OPS: usize = 0x400;
+    /// Bytes an operation takes: number, six arguments, result.
+    pub(in super::super) const OP_LEN: usize = 64;
+    /// Offset of the result in an operation.
+    pub(in super::super) const OP_RESULT: usize = 56;
+    /// The most operations in one list.
+    pub(in super::super) const OPS_MAX: usize = 40;
+
+    /// Data that goes with operations, up to the signal stack.
+    pub(in super::super) const DATA: usize = 0x1000;
+    /// The alternate signal stack, up to the end of the slot.
+    pub(in super::super) const STACK: usize = 0x4000;
+    /// Its length.
+    pub(in super::super) const STACK_LEN: usize = super::SLOT_LEN - STACK;
+}
+
+/// Values of the request and reply words. Whoever waits changes `EMPTY` to `ASLEEP` before it sleeps; whoever posts
+/// exchanges the word for `POSTED` and wakes the other side only if it found `ASLEEP`.
+pub(super) mod word {
+    /// Nothing there; the other side may be looking.
+    pub(in super::super) const EMPTY: u32 = 0;
+    /// Something is there to take.
+    pub(in super::super) const POSTED: u32 = 1;
+    /// Nothing there, and the other side sleeps.
+    pub(in super::super) const ASLEEP: u32 = 2;
+    /// Request only, by the sentry: the process is gone.
+    pub(in super::super) const GONE: u32 = 3;
+    /// Request only, by the shim: the thread is about to exit and will not touch the slot again.
+    pub(in super::super) const EXITING: u32 = 4;
+}
+
+/// What the shim does after the operations.
+pub(super) mod flag {
+    /// Return to the guest instead of posting that the operations are done.
+    pub(in super::super) const RESUME: u32 = 1;
+    /// End the thread.
+    pub(in super::super) const EXIT: u32 = 2;
+}
+
+/// Processor features, for the shim.
+pub(super) mod feature {
+    /// `rdfsbase`, `wrfsbase` and the GS forms may be used.
+    pub(in super::super) const FSGSBASE: u32 = 1;
+    /// `rdpid` may be used.
+    pub(in super::super) const RDPID: u32 = 2;
+}
+
+/// Bit in an operation's number: stop the list here if it fails.
+pub(super) const OP_MUST_SUCCEED: u64 = 1 << 32;
+/// An operation that is no system call: copy `args[2]` bytes from `args[1]` to `args[0]`; the result is how many arrived.
+pub(super) const OP_COPY: u32 = 0x1000;

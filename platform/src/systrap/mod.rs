@@ -1,0 +1,152 @@
+//! The systrap backend: guest code runs in *stub* processes of the host, whose system calls are caught by seccomp.
+//!
+//! * A stub holds guest memory, one page of shim code, and slots: memory it shares with the sentry ([`layout`]).
+//! * Every trap of a guest thread is a signal on an alternate stack inside the thread's slot; the shim's handler tells the
+//!   sentry and waits ([`shim`], [`handover`]). The sentry reads and edits the signal frame in place ([`frame`]).
+//! * Changes to a stub are lists of host calls which its shim runs for the sentry ([`ops`]); a seccomp filter bounds them
+//!   ([`filter`]). Guest memory is read and written with `process_vm_readv(2)` ([`space`]).
+//! * Stubs are copies of a zygote or of the forking guest ([`zygote`], [`birth`]); a thread notices their ends ([`reaper`]).
+//!
+//! # Safety
+//! The guest can write everything in its slots at any time, run the shim's code from any instruction, and make every call of
+//! the filter. The sentry therefore treats what it reads from a slot as allegations, and never waits for a stub without its
+//! death, a kick or a time limit ending the wait.
+
+mod birth;
+mod calls;
+mod context;
+mod filter;
+mod frame;
+mod handover;
+mod kick;
+mod layout;
+mod ops;
+mod reaper;
+mod shim;
+mod slot;
+mod space;
+mod unit;
+mod zygote;
+
+use std::{
+    fmt, fs,
+    sync::{Arc, Mutex},
+};
+
+pub use calls::host_calls;
+
+use self::{context::SystrapContext, layout::TASK_END, reaper::Shared, unit::lock, zygote::Zygote};
+use crate::{Errno, Layout, PageRange, Platform, Process};
+
+/// What can be chosen about the backend.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct Config {
+    /// Keep one fresh stub process ready for the next [`Platform::new_process`].
+    pub spare: bool,
+}
+
+impl Default for Config {
+    fn default() -> Config {
+        Config { spare: true }
+    }
+}
+
+/// Why the backend cannot be used on this host.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Error {
+    /// The zygote could not be started.
+    Start(Errno),
+    /// A step of the zygote's set-up was refused.
+    SetUp(&'static str, Errno),
+    /// The zygote died in that step.
+    ZygoteDied(&'static str),
+    /// The processor's extended state of so many bytes is too large for a slot.
+    ExtendedState(usize),
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Error::Start(errno) => write!(f, "cannot start the first stub process: {errno}"),
+            Error::SetUp(step, errno) => write!(f, "setting up the first stub process: {step}: {errno}"),
+            Error::ZygoteDied(step) => write!(f, "the first stub process died during: {step}"),
+            Error::ExtendedState(size) => write!(f, "extended state of {size} bytes does not fit in a slot"),
+        }
+    }
+}
+
+impl std::error::Error for Error {}
+
+/// The systrap platform of one sandbox.
+#[derive(Debug)]
+pub struct Systrap {
+    layout: Layout,
+    shared: Arc<Shared>,
+    zygote: Mutex<Zygote>,
+}
+
+impl Systrap {
+    /// Starts the platform: a zygote process that is ready to be copied.
+    ///
+    /// To be called before the sentry drops its privileges and loads its filter, but in its final user, PID, mount and network
+    /// namespaces and with its final user and group: stubs inherit them and must stay the sentry's equals, or it may not
+    /// access their memory. The caller's signal mask and dispositions do not matter, except that `SIGCHLD` must not be
+    /// ignored (`SIG_IGN`), here or later, and no other code may wait for children of unknown number.
+    ///
+    /// Stubs outlive a killed sentry unless they are in a PID namespace that dies with it.
+    ///
+    /// # Errors
+    /// [`Error`]: what the host refused.
+    pub fn new(config: Config) -> Result<Systrap, Error> {
+        let spare = config.spare;
+        let (mut zygote, vdso) = Zygote::start(config)?;
+        if spare {
+            zygote.begin_spare().map_err(Error::Start)?;
+        }
+        let shared = Arc::clone(zygote.shared());
+        let usable = PageRange::new(lowest_address(), TASK_END).ok_or(Error::Start(Errno::EINVAL))?;
+        let layout = Layout {
+            usable,
+            reserved: layout::reserved(),
+            vdso,
+            xsave_size: shared.xstate.size,
+            xfeatures: shared.xstate.features,
+            // A guest that changed GS by itself would break patched calls.
+            hidden_hwcap2: 2,
+        };
+        Ok(Systrap { layout, shared, zygote: Mutex::new(zygote) })
+    }
+}
+
+/// The lowest address that the host lets a process map.
+fn lowest_address() -> u64 {
+    let limit =
+        fs::read_to_string("/proc/sys/vm/mmap_min_addr").ok().and_then(|text| text.trim().parse().ok());
+    let limit: u64 = limit.unwrap_or(0x1_0000);
+    limit.next_multiple_of(4096).max(4096)
+}
+
+impl Platform for Systrap {
+    fn name(&self) -> &'static str {
+        "systrap"
+    }
+
+    fn layout(&self) -> &Layout {
+        &self.layout
+    }
+
+    fn new_process(&self) -> Result<Process, Errno> {
+        self.shared.start_reaper()?;
+        let mut zygote = lock(&self.zygote);
+        let born = zygote.process()?;
+        if self.shared.config.spare
+            && let Err(error) = zygote.begin_spare()
+        {
+            log::warn!("no spare stub: {error}");
+        }
+        drop(zygote);
+        Ok(SystrapContext::process(born))
+    }
+}

@@ -1,0 +1,116 @@
+//! What all stubs of a sandbox have in common, and the thread that notices their ends.
+
+use std::{
+    collections::HashMap,
+    sync::{
+        Arc, Mutex, Weak,
+        atomic::{AtomicBool, AtomicU64, Ordering},
+    },
+    thread,
+};
+
+use host::{
+    cpu::XState,
+    process::{Children, WaitMode},
+};
+
+use super::{
+    Config,
+    space::Space,
+    unit::{UnitAddresses, lock},
+};
+use crate::Errno;
+
+/// State of a sandbox's platform.
+#[derive(Debug)]
+pub(super) struct Shared {
+    pub(super) config: Config,
+    pub(super) xstate: XState,
+    /// [`super::layout::feature`] bits.
+    pub(super) features: u32,
+    pub(super) addresses: Arc<Mutex<UnitAddresses>>,
+    /// The process group of all stubs, which is the zygote's process number.
+    group: i32,
+    processes: Mutex<HashMap<i32, Weak<Space>>>,
+    serial: AtomicU64,
+    reaping: AtomicBool,
+}
+
+impl Shared {
+    pub(super) fn new(config: Config, xstate: XState, features: u32, group: i32) -> Shared {
+        Shared {
+            config,
+            xstate,
+            features,
+            addresses: Arc::new(Mutex::new(UnitAddresses::new())),
+            group,
+            processes: Mutex::default(),
+            serial: AtomicU64::new(1),
+            reaping: AtomicBool::new(false),
+        }
+    }
+
+    /// A number never given before.
+    pub(super) fn next_serial(&self) -> u64 {
+        self.serial.fetch_add(1, Ordering::Relaxed)
+    }
+
+    /// Enters a process, so that its end is noticed.
+    ///
+    /// # Errors
+    /// `EEXIST` if another process is known by that number: the caller was lied to.
+    pub(super) fn register(&self, space: &Arc<Space>) -> Result<(), Errno> {
+        let mut processes = lock(&self.processes);
+        if processes.get(&space.pid()).is_some_and(|known| known.strong_count() != 0) {
+            return Err(Errno::EEXIST);
+        }
+        processes.insert(space.pid(), Arc::downgrade(space));
+        Ok(())
+    }
+
+    /// Removes a process whose space is being dropped.
+    pub(super) fn forget(&self, pid: i32) {
+        let mut processes = lock(&self.processes);
+        if processes.get(&pid).is_some_and(|known| known.strong_count() == 0) {
+            processes.remove(&pid);
+        }
+    }
+
+    /// Starts the reaper, once. Not done by the constructor: the sentry starts threads only after it has locked itself down.
+    pub(super) fn start_reaper(self: &Arc<Shared>) -> Result<(), Errno> {
+        if self.reaping.swap(true, Ordering::Relaxed) {
+            return Ok(());
+        }
+        let shared = Arc::clone(self);
+        let started =
+            thread::Builder::new().name("reaper".into()).stack_size(64 << 10).spawn(move || shared.reap());
+        if started.is_err() {
+            self.reaping.store(false, Ordering::Relaxed);
+        }
+        started.map(drop).map_err(Errno::from)
+    }
+
+    /// Until there are no stubs any more.
+    fn reap(&self) {
+        loop {
+            let pid = match host::process::wait(Children::Group(self.group), WaitMode::Peek) {
+                Ok(Some(pid)) => pid,
+                Ok(None) => continue,
+                Err(error) => {
+                    log::debug!("reaper ends: {error}");
+                    return;
+                }
+            };
+            let reap = || {
+                if let Err(error) = host::process::wait(Children::Pid(pid), WaitMode::Reap) {
+                    log::error!("reaping stub {pid}: {error}");
+                }
+            };
+            let known = lock(&self.processes).remove(&pid).and_then(|space| space.upgrade());
+            match known {
+                Some(space) => space.end(reap),
+                None => reap(),
+            }
+        }
+    }
+}

@@ -1,0 +1,189 @@
+# The shim: the only code in a stub that may make host system calls.
+#
+# It is copied out of the sentry's text into an ELF image of its own, so it refers to nothing outside itself. It uses no
+# SSE and no guest stack. Everything it knows is in the slot of its thread; every path finds the slot from rsp, which is
+# always inside it. rbx holds the slot's address throughout.
+#
+# It trusts its slot because only its own process and the sentry can write there. A guest that scribbles over its own
+# slot breaks its own address space; the seccomp filter bounds what the calls below can do.
+#
+# (C) names are constants from layout.rs.
+
+    .pushsection .text.systrap_shim, "ax", @progbits
+    .balign 64
+    .globl systrap_shim_start
+systrap_shim_start:
+
+# ---- where the zygote starts: descriptor 1 is the memfd of unit 0 -----------------------------------------------------
+    .globl systrap_shim_entry
+systrap_shim_entry:
+    movabs rbx, {zygote_unit}
+    mov rdi, rbx
+    mov esi, {unit_len}
+    mov edx, 3                          # PROT_READ | PROT_WRITE
+    mov r10d, 0x100001                  # MAP_SHARED | MAP_FIXED_NOREPLACE
+    mov r8d, 1
+    xor r9d, r9d
+    mov eax, 9                          # mmap
+    syscall
+    cmp rax, rbx
+    jne 1f
+    lea rsp, [rbx + {slot_len} - 4096]
+    jmp ops_done
+1:  mov edi, 126
+    mov eax, 60                         # exit
+    syscall
+    ud2
+
+# ---- every signal: rdi = number, rsi = siginfo, rdx = ucontext --------------------------------------------------------
+    .balign 64
+    .globl systrap_shim_handler
+systrap_shim_handler:
+    mov rbx, rdx
+    and rbx, -{slot_len}
+    # A fault of the copy below is not the guest's: continue after it, with what is left to copy still in rcx.
+    mov rax, [rdx + {uc_rip}]
+    lea rcx, [rip + copy_instruction]
+    cmp rax, rcx
+    je copy_faulted
+    mov [rbx + {frame}], rdx
+    mov [rbx + {signo}], edi
+    mov ecx, [rbx + {features}]
+    test ecx, {feature_fsgsbase}
+    jz 1f
+    rdfsbase rax
+    mov [rbx + {fs}], rax
+    rdgsbase rax
+    mov [rbx + {gs}], rax
+1:  test ecx, {feature_rdpid}
+    jz 2f
+    rdpid rax
+    jmp 3f
+2:  mov eax, 0x7b                       # __CPUNODE_SEG (arch/x86/include/asm/segment.h), as the vdso does
+    lsl eax, eax
+3:  mov [rbx + {cpu}], eax
+
+# ---- tell the sentry, then wait for its answer ------------------------------------------------------------------------
+post:
+    mov eax, {posted}
+    xchg [rbx + {request}], eax
+    cmp eax, {asleep}
+    jne spin
+    lea rdi, [rbx + {request}]
+    mov esi, 1                          # FUTEX_WAKE
+    mov edx, 1
+    mov eax, 202                        # futex
+    syscall
+    jmp wait                            # the sentry was asleep: it needs this processor, so do not spin
+spin:
+    mov ecx, [rbx + {spin}]
+1:  cmp dword ptr [rbx + {reply}], {posted}
+    je wait
+    sub ecx, 1
+    jbe wait
+    pause
+    jmp 1b
+
+wait:
+    xor eax, eax
+    mov ecx, {asleep}
+    lock cmpxchg [rbx + {reply}], ecx
+    cmp eax, {posted}
+    je answered
+    lea rdi, [rbx + {reply}]
+    xor esi, esi                        # FUTEX_WAIT
+    mov edx, {asleep}
+    xor r10d, r10d
+    mov eax, 202
+    syscall
+    jmp wait
+
+answered:
+    mov dword ptr [rbx + {reply}], {empty}
+
+# ---- run the operations: r12 = how many are left, r13 = the next -------------------------------------------------------
+    mov r12d, [rbx + {op_count}]
+    cmp r12d, {ops_max}
+    ja after_ops
+    lea r13, [rbx + {ops}]
+next_op:
+    sub r12d, 1
+    jb after_ops
+    mov r14, [r13]
+    mov eax, r14d
+    mov rdi, [r13 + 8]
+    mov rsi, [r13 + 16]
+    mov rdx, [r13 + 24]
+    mov r10, [r13 + 32]
+    mov r8, [r13 + 40]
+    mov r9, [r13 + 48]
+    cmp eax, {op_copy}
+    je copy
+    syscall
+    cmp r14d, 56                        # clone: the child has the stack that was passed, so another slot
+    jne 1f
+    test rax, rax
+    jz child
+1:  mov [r13 + {op_result}], rax
+    bt r14, 32                          # OP_MUST_SUCCEED
+    jnc 2f
+    cmp rax, -4095
+    jae after_ops
+2:  add r13, {op_len}
+    jmp next_op
+
+copy:
+    mov rcx, rdx
+copy_instruction:
+    rep movsb
+copy_done:
+    mov rax, rdx
+    sub rax, rcx
+    jmp 1b
+
+child:
+    lea rbx, [rsp - 1]
+    and rbx, -{slot_len}
+    jmp wait
+
+after_ops:
+    mov eax, [rbx + {flags}]
+    test al, {flag_resume}
+    jnz resume
+    test al, {flag_exit}
+    jnz leave
+ops_done:
+    mov dword ptr [rbx + {signo}], 0
+    jmp post
+
+leave:
+    mov dword ptr [rbx + {request}], {exiting}
+    xor edi, edi
+    mov eax, 60
+    syscall
+    ud2
+
+# ---- back to the guest -------------------------------------------------------------------------------------------------
+resume:
+    test dword ptr [rbx + {features}], {feature_fsgsbase}
+    jz 1f
+    mov rax, [rbx + {new_fs}]
+    wrfsbase rax
+    mov rax, [rbx + {new_gs}]
+    wrgsbase rax
+1:  mov rsp, [rbx + {resume_at}]
+    .globl systrap_shim_restorer
+systrap_shim_restorer:
+    mov eax, 15                         # rt_sigreturn
+    syscall
+    ud2
+
+copy_faulted:
+    lea rcx, [rip + copy_done]
+    mov [rdx + {uc_rip}], rcx
+    mov rsp, rdx
+    jmp systrap_shim_restorer
+
+    .globl systrap_shim_end
+systrap_shim_end:
+    .popsection

@@ -1,0 +1,151 @@
+//! A stub process: one guest address space.
+
+use std::{
+    os::fd::OwnedFd,
+    sync::{
+        Arc, Mutex, PoisonError, RwLock,
+        atomic::{AtomicBool, AtomicUsize, Ordering},
+    },
+    time::Duration,
+};
+
+use super::{
+    reaper::Shared,
+    slot::Slot,
+    unit::{Unit, lock},
+};
+use crate::{AccessFault, AddressSpace, Gone, UserAddr};
+
+/// A stub process.
+///
+/// Lock order: `files`, then `units`, then `alive`.
+#[derive(Debug)]
+pub(super) struct Space {
+    pub(super) shared: Arc<Shared>,
+    pid: i32,
+    /// Set once the process has ended. Waits look at it; whoever uses `pid` takes `alive` instead.
+    dead: AtomicBool,
+    /// Whether `pid` is this process. Held for reading while the number is used, so that it cannot be reaped and reused
+    /// in between.
+    alive: RwLock<bool>,
+    units: Mutex<Vec<Unit>>,
+    /// Our end of the process's private socket.
+    pub(super) socket: OwnedFd,
+    /// Held while a list of operations receives descriptors: the process's threads share their numbers.
+    pub(super) files: Mutex<()>,
+    /// How many contexts there are.
+    pub(super) threads: AtomicUsize,
+}
+
+impl Space {
+    pub(super) fn new(shared: &Arc<Shared>, pid: i32, unit: Unit, socket: OwnedFd) -> Arc<Space> {
+        Arc::new(Space {
+            shared: Arc::clone(shared),
+            pid,
+            dead: AtomicBool::new(false),
+            alive: RwLock::new(true),
+            units: Mutex::new(vec![unit]),
+            socket,
+            files: Mutex::new(()),
+            threads: AtomicUsize::new(1),
+        })
+    }
+
+    pub(super) fn pid(&self) -> i32 {
+        self.pid
+    }
+
+    pub(super) fn is_dead(&self) -> bool {
+        self.dead.load(Ordering::SeqCst)
+    }
+
+    /// Runs `f` with the process number, which stays this process's meanwhile.
+    pub(super) fn with_pid<T>(&self, f: impl FnOnce(i32) -> T) -> Result<T, Gone> {
+        let alive = self.alive.read().unwrap_or_else(PoisonError::into_inner);
+        if *alive { Ok(f(self.pid)) } else { Err(Gone) }
+    }
+
+    /// Called by the reaper when the process has ended: runs `reap`, after which the number may be reused.
+    pub(super) fn end(&self, reap: impl FnOnce()) {
+        self.dead.store(true, Ordering::SeqCst);
+        let mut alive = self.alive.write().unwrap_or_else(PoisonError::into_inner);
+        *alive = false;
+        reap();
+        drop(alive);
+        for unit in &*lock(&self.units) {
+            unit.mark_gone();
+        }
+    }
+
+    /// A free slot in a unit that is mapped already.
+    pub(super) fn take_slot(&self) -> Option<Slot> {
+        lock(&self.units).iter_mut().find_map(Unit::take_slot)
+    }
+
+    /// Gives back the slot of a thread that was told to exit.
+    pub(super) fn leave_slot(&self, slot: &Slot) {
+        for unit in &mut *lock(&self.units) {
+            unit.leave_slot(slot.address());
+        }
+    }
+
+    /// Adds a unit that the process has mapped.
+    pub(super) fn add_unit(&self, unit: Unit) {
+        let mut units = lock(&self.units);
+        if self.is_dead() {
+            unit.mark_gone();
+        }
+        units.push(unit);
+    }
+
+    /// Where the process's units are mapped.
+    pub(super) fn unit_addresses(&self) -> Vec<u64> {
+        lock(&self.units).iter().map(Unit::address).collect()
+    }
+}
+
+impl AddressSpace for Space {
+    fn read(&self, at: UserAddr, into: &mut [u8]) -> Result<(), AccessFault> {
+        let mut done = 0;
+        while let Some(rest) = into.get_mut(done..).filter(|rest| !rest.is_empty()) {
+            let from = at.checked_add(done as u64).ok_or(AccessFault { done })?;
+            match self.with_pid(|pid| host::process::read_memory(pid, from.0, rest)) {
+                Ok(Ok(n)) if n > 0 => done += n,
+                _ => return Err(AccessFault { done }),
+            }
+        }
+        Ok(())
+    }
+
+    fn write(&self, at: UserAddr, from: &[u8]) -> Result<(), AccessFault> {
+        let mut done = 0;
+        while let Some(rest) = from.get(done..).filter(|rest| !rest.is_empty()) {
+            let to = at.checked_add(done as u64).ok_or(AccessFault { done })?;
+            match self.with_pid(|pid| host::process::write_memory(pid, to.0, rest)) {
+                Ok(Ok(n)) if n > 0 => done += n,
+                _ => return Err(AccessFault { done }),
+            }
+        }
+        Ok(())
+    }
+
+    fn cpu_time(&self) -> Duration {
+        self.with_pid(host::process::cpu_time).ok().and_then(Result::ok).unwrap_or_default()
+    }
+
+    fn resident(&self) -> u64 {
+        0
+    }
+
+    fn kill(&self) {
+        // An error means that it has ended already.
+        let _ = self.with_pid(|pid| host::process::kill(pid, libc::SIGKILL));
+    }
+}
+
+impl Drop for Space {
+    fn drop(&mut self) {
+        self.kill();
+        self.shared.forget(self.pid);
+    }
+}
