@@ -19,6 +19,8 @@ pub struct Kernel {
     pub rename_lock: Mutex<()>,
     /// Device drivers.
     pub devices: Devices,
+    /// Held over changes of interest lists of epoll instances that watch each other.
+    pub epoll_nesting: Mutex<()>,
     /// Where anonymous pipes have their inodes.
     pub pipefs: Arc<PipeFs>,
     /// When the sandbox was started: the zero of `CLOCK_BOOTTIME` as guests see uptime.

@@ -5,14 +5,18 @@
 //!
 //! * [`errno`]: error numbers.
 //! * [`addr`]: user addresses and ranges: *allegations* by the guest, not references.
+//! * [`event`]: poll, epoll and the descriptors that exist to be waited for.
 //! * [`fcntl`]: flags and commands of the file calls.
 //! * [`stat`]: structures of the stat family.
+//! * [`time`]: clocks and times.
 #![forbid(unsafe_code)]
 
 pub mod addr;
 pub mod errno;
+pub mod event;
 pub mod fcntl;
 pub mod stat;
+pub mod time;
 
 pub use addr::{PAGE_SIZE, PageRange, UserAddr};
 pub use errno::{Errno, Result};

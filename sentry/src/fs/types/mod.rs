@@ -1,4 +1,6 @@
 //! The kinds of files and filesystems, one module each.
+pub mod epoll;
+pub mod eventfd;
 pub mod pipe;
 mod pipe_buffer;
 pub mod pipe_inode;
