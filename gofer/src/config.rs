@@ -19,7 +19,7 @@ use rustix::{
     mount::OpenTreeFlags,
 };
 
-use crate::error::{Doing, Error};
+use crate::error::{self, Doing, Error};
 
 /// Everything a gofer needs to know.
 #[derive(Debug)]
@@ -137,7 +137,7 @@ impl Config {
 
     fn send_one(&self, socket: impl AsFd, out: Writer<'_>, fd: Option<&OwnedFd>) -> Result<(), Error> {
         let message = out.finish().map_err(|_| Error::BadConfig)?;
-        transport::send(socket, message, fd.map(AsFd::as_fd)).map_err(io_error).doing("send the configuration")
+        transport::send(socket, message, fd.map(AsFd::as_fd)).map_err(error::io).doing("send the configuration")
     }
 
     /// Receives what the parent [sent](Config::send).
@@ -164,7 +164,7 @@ fn receive_one(
     buffer: &mut [u8; MAX_CONFIG_MESSAGE],
 ) -> Result<(&[u8], Option<OwnedFd>), Error> {
     let (len, fd) =
-        transport::receive_with_fd(socket, buffer).map_err(io_error).doing("receive the configuration")?;
+        transport::receive_with_fd(socket, buffer).map_err(error::io).doing("receive the configuration")?;
     Ok((buffer.get(..len).unwrap_or(&[]), fd))
 }
 
@@ -180,10 +180,6 @@ fn parse_head(message: &[u8]) -> linux_abi::Result<(u16, Limits, bool)> {
     let head = (roots, Limits::get(&mut from)?, bool::get(&mut from)?);
     from.finish()?;
     Ok(head)
-}
-
-fn io_error(errno: Errno) -> io::Error {
-    io::Error::from_raw_os_error(errno.raw())
 }
 
 impl Wire<'_> for Limits {

@@ -39,8 +39,7 @@ impl<T, E: Into<io::Error>> Doing<T> for Result<T, E> {
     }
 }
 
-impl Doing<()> for linux_abi::Errno {
-    fn doing(self, doing: &'static str) -> Result<(), Error> {
-        Err(Error::Host { doing, source: io::Error::from_raw_os_error(self.raw()) })
-    }
+/// An errno as the standard library's error.
+pub(crate) fn io(errno: linux_abi::Errno) -> io::Error {
+    io::Error::from_raw_os_error(errno.raw())
 }

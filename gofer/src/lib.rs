@@ -35,4 +35,5 @@ mod table;
 
 pub use config::{Config, Confinement, Limits, Policy, Root};
 pub use error::Error;
-pub use process::{run, serve};
+pub use process::{control_from_stdin, run, serve};
+pub use resolve::OwnFds;

@@ -79,7 +79,7 @@ requests! {
     12 Unlink { dir: NodeId, name: Name<'a>, what: Unlink }
     /// -> nothing
     13 Rename { rename: Rename<'a> }
-    /// Entries after `cookie`, 0 being the start. -> end of directory (`u8`), [`DirEntry`](crate::DirEntry)s to the end of the message
+    /// Entries after `cookie`, 0 being the start. -> [`DirEntry`](crate::DirEntry)s, and behind them whether the directory ends there (`bool`)
     14 ReadDir { handle: HandleId, cookie: u64, wants: DirWants }
     /// -> [`LinkText`]
     15 ReadLink { node: NodeId }

@@ -289,10 +289,10 @@ pub struct DirBatch {
 }
 
 impl DirBatch {
-    /// Takes an answer apart: `end`, then entries up to the end of the message.
+    /// Takes an answer apart: entries, and `end` as the last byte.
     pub fn new(mut from: Reader<'_>) -> Result<DirBatch> {
+        let entries = from.take(from.len().checked_sub(1).ok_or(Errno::EPROTO)?)?;
         let end = bool::get(&mut from)?;
-        let entries = from.take(from.len())?;
         let mut check = Reader::new(entries);
         while !check.is_empty() {
             DirEntry::get(&mut check)?;

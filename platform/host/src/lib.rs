@@ -1,6 +1,6 @@
 //! The safe edge of the host kernel: what nix lacks, wrapped so that no caller needs `unsafe`.
 //!
-//! For starting and confining the project's own processes: [`spawn`], [`caps`], [`tty`], [`seccomp`].
+//! For starting and confining the project's own processes: [`spawn`], [`caps`], [`mount`], [`tty`], [`seccomp`].
 //!
 //! For the platform: [`shared`], memory shared with a process that is not trusted; [`futex`], sleeping on a word of it;
 //! [`memfd`]; [`fdpass`], passing descriptors; [`process`], other processes' memory, signals, ends and clocks;
@@ -13,6 +13,7 @@ pub mod fdpass;
 pub mod futex;
 pub mod image;
 pub mod memfd;
+pub mod mount;
 pub mod process;
 pub mod seccomp;
 pub mod shared;

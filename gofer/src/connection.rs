@@ -1,0 +1,61 @@
+//! One connection: take a request, answer it, until the client hangs up.
+//!
+//! A message that makes no sense gets an error as its answer, for messages cannot get out of step on a
+//! `SOCK_SEQPACKET` socket. Whatever is wrong with the socket itself ends the connection.
+
+use std::{
+    os::fd::{AsFd, OwnedFd},
+    sync::Arc,
+};
+
+use gofer_proto::{
+    MAX_MESSAGE, Request, transport,
+    wire::{Wire, Writer},
+};
+use linux_abi::{Errno, Result};
+
+use crate::{
+    handlers::{self, Reply},
+    server::Server,
+};
+
+/// Serves a connection to its end.
+pub(crate) fn serve(server: &Arc<Server>, socket: OwnedFd) {
+    let mut request = Vec::new();
+    let mut reply = Vec::new();
+    loop {
+        let received = transport::receive(&socket, &mut request, MAX_MESSAGE);
+        if received.is_err_and(|errno| errno != Errno::EMSGSIZE) || request.is_empty() {
+            return;
+        }
+        let mut out = Writer::new(&mut reply, MAX_MESSAGE);
+        0_u32.put(&mut out);
+        let result = received.and_then(|()| Request::decode(&request)).and_then(|request| match request {
+            Request::Release { ids } => {
+                server.table.release(&ids);
+                Ok(None)
+            }
+            Request::AddConnection {} => add_connection(server, &socket).map(|()| Some(Reply::plain())),
+            request => handlers::answer(server, request, &mut out).map(Some),
+        });
+        let fd = match result {
+            Ok(None) => continue,
+            Ok(Some(reply)) => reply.fd,
+            Err(errno) => {
+                out.rewind(0);
+                errno.put(&mut out);
+                None
+            }
+        };
+        let sent = out.finish().and_then(|message| transport::send(&socket, message, fd.as_ref().map(AsFd::as_fd)));
+        if sent.is_err() {
+            return;
+        }
+    }
+}
+
+/// The socket itself comes with the next message.
+fn add_connection(server: &Arc<Server>, socket: &OwnedFd) -> Result<()> {
+    let (_, new) = transport::receive_with_fd(socket, &mut [0])?;
+    server.add_connection(new.ok_or(Errno::EPROTO)?)
+}
