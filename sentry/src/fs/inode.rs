@@ -75,6 +75,14 @@ pub struct FileTime {
     pub nsec: u32,
 }
 
+impl FileTime {
+    /// The present, by the host's clock: guests see the same one.
+    pub fn now() -> FileTime {
+        let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
+        FileTime { sec: i64::try_from(since.as_secs()).unwrap_or(i64::MAX), nsec: since.subsec_nanos() }
+    }
+}
+
 /// `struct stat`, before it has a layout.
 #[derive(Clone, Copy, Debug)]
 pub struct Attr {
@@ -116,6 +124,14 @@ pub struct SetAttr {
     pub size: Option<u64>,
     pub atime: Option<FileTime>,
     pub mtime: Option<FileTime>,
+}
+
+impl SetAttr {
+    /// Whether nothing but the access time changes: that alone does not count as a change of the inode.
+    pub fn only_atime(&self) -> bool {
+        let others = self.perm.or(self.uid).or(self.gid).is_some() || self.size.is_some() || self.mtime.is_some();
+        self.atime.is_some() && !others
+    }
 }
 
 /// A file to be made.

@@ -51,7 +51,8 @@ pub const PER_MOUNT_FLAGS: u64 = MS_RDONLY
     | linux_abi::fcntl::MS_NOSYMFOLLOW
     | linux_abi::fcntl::MS_NOATIME
     | linux_abi::fcntl::MS_NODIRATIME
-    | linux_abi::fcntl::MS_RELATIME;
+    | linux_abi::fcntl::MS_RELATIME
+    | linux_abi::fcntl::MS_STRICTATIME;
 
 impl Mount {
     /// The whole of `fs`, attached nowhere yet. `flags` are `MS_*`.

@@ -117,7 +117,7 @@ pub fn open(task: &Task, dirfd: i32, path: &[u8], how: &OpenHow) -> SysResult<Ar
     let flags = how.flags;
     let mut walker = Walker::new(task, task.creds(), dirfd, path, lookup)?;
     if flags & O_PATH != 0 {
-        return Ok(File::opened(Box::new(PathFile), flags & !O_LARGEFILE, walker.finish()?));
+        return Ok(File::opened(Box::new(PathFile), flags & !(O_LARGEFILE | O_CLOEXEC), walker.finish()?));
     }
     if flags & O_TMPFILE == O_TMPFILE {
         return open_unnamed(task, &walker.finish()?, how);
@@ -243,7 +243,7 @@ pub fn open_place(task: &Task, place: Path, flags: u32) -> SysResult<Arc<File>> 
     if flags & O_TRUNC != 0 && kind == FileType::Regular {
         truncate(task, &inode, 0)?;
     }
-    let kept = flags & !(O_CREAT | O_EXCL | O_NOCTTY | O_TRUNC);
+    let kept = flags & !(O_CREAT | O_EXCL | O_NOCTTY | O_TRUNC | O_CLOEXEC);
     let ops: Box<dyn FileOps> = match kind {
         FileType::Symlink => return Err(Errno::ELOOP.into()),
         FileType::Socket => return Err(Errno::ENXIO.into()),

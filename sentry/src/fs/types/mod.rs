@@ -4,3 +4,4 @@ pub mod eventfd;
 pub mod pipe;
 mod pipe_buffer;
 pub mod pipe_inode;
+pub mod tmpfs;
