@@ -1,8 +1,11 @@
 //! What the processor has, as far as signal frames and the shim depend on it. x86-64.
 
-use std::arch::{
-    asm,
-    x86_64::{__cpuid, __cpuid_count},
+use std::{
+    arch::{
+        asm,
+        x86_64::{__cpuid, __cpuid_count, _rdtsc},
+    },
+    time::{Duration, Instant},
 };
 
 /// `XTILEDATA` is only enabled for processes that ask (`arch_prctl(ARCH_REQ_XCOMP_PERM)`), so it is in no frame of others.
@@ -70,8 +73,35 @@ pub fn has_fsgsbase() -> bool {
     unsafe { libc::getauxval(libc::AT_HWCAP2) & 2 != 0 }
 }
 
-/// Whether `rdpid` exists.
+/// The time-stamp counter.
 #[must_use]
-pub fn has_rdpid() -> bool {
-    __cpuid(0).eax >= 7 && __cpuid_count(7, 0).ecx >> 22 & 1 == 1
+pub fn ticks() -> u64 {
+    // SAFETY: every x86-64 processor has it, and Linux lets user code read it.
+    unsafe { _rdtsc() }
+}
+
+/// Measures, for some 20 µs, how many ticks there are in a microsecond and in one `pause`. At least one each.
+#[must_use]
+pub fn calibrate() -> (u64, u64) {
+    let (start, first) = (Instant::now(), ticks());
+    let mut pauses = 0;
+    loop {
+        for _ in 0..16 {
+            std::hint::spin_loop();
+        }
+        pauses += 16;
+        let elapsed = start.elapsed();
+        if elapsed > Duration::from_micros(20) {
+            let ticks = ticks().wrapping_sub(first);
+            let per_us = ticks.saturating_mul(1000) / u64::try_from(elapsed.as_nanos()).unwrap_or(u64::MAX);
+            return (per_us.max(1), (ticks / pauses).max(1));
+        }
+    }
+}
+
+/// The processor that the caller runs on, at this moment.
+#[must_use]
+pub fn current() -> u32 {
+    // SAFETY: no preconditions.
+    u32::try_from(unsafe { libc::sched_getcpu() }).unwrap_or(0)
 }

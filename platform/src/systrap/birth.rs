@@ -27,6 +27,7 @@ use super::{
     handover::Stub,
     layout::{UNIT_LEN, slot, word},
     ops::{Op, Results},
+    pace::Pace,
     reaper::Shared,
     slot::Slot,
     space::Space,
@@ -115,11 +116,12 @@ impl Birth {
         Ok(Birth { unit, slot, socket: ours, nonce, frame, ops })
     }
 
-    /// Checks what the parent says and enters the new process.
+    /// Checks what the parent says and enters the new process. `parent` is the forking thread's pace.
     pub(super) fn complete(
         self,
         shared: &Arc<Shared>,
         results: &Results,
+        parent: Option<&Pace>,
     ) -> Result<(Arc<Space>, Stub, Frame), Errno> {
         let pid = i32::try_from(results.get(CLONE)?).map_err(|_| Errno::EAGAIN)?;
         let mut nonce = [0; 8];
@@ -131,7 +133,7 @@ impl Birth {
         let space = Space::new(shared, pid, self.unit, self.socket);
         shared.register(&space)?;
         match host::process::wait(Children::Pid(pid), WaitMode::Poll) {
-            Ok(None) => Ok((space, Stub::newborn(self.slot), self.frame)),
+            Ok(None) => Ok((space, Stub::newborn(self.slot, pid, parent), self.frame)),
             _ => Err(Errno::EAGAIN),
         }
     }
@@ -174,7 +176,7 @@ pub(super) fn thread(space: &Space, parent: &mut Stub, frame: &Frame) -> Result<
     match tid {
         Ok(tid) => {
             space.threads.fetch_add(1, Ordering::Relaxed);
-            Ok((tid, Stub::newborn(slot), born))
+            Ok((tid, Stub::newborn(slot, tid, Some(&parent.pace)), born))
         }
         Err(error) => {
             // No thread will use the slot, or none that is known.

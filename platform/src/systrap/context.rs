@@ -241,7 +241,7 @@ impl Context for SystrapContext {
         let birth = Birth::prepare(&self.own, &self.stub.slot, Some(&self.frame))?;
         let results = self.stub.run(&self.own, &birth.ops).map_err(|_| Errno::EAGAIN)?;
         drop(files);
-        Ok(SystrapContext::process(birth.complete(&self.own.shared, &results)?))
+        Ok(SystrapContext::process(birth.complete(&self.own.shared, &results, Some(&self.stub.pace))?))
     }
 
     fn reset(&mut self) -> Result<(), MapError> {

@@ -13,6 +13,7 @@ use host::futex::{self, Woken};
 use super::{
     layout::{flag, slot, word},
     ops::{Op, Results},
+    pace::Pace,
     slot::Slot,
     space::Space,
 };
@@ -22,18 +23,26 @@ use crate::{AddressSpace, Gone};
 /// populating a large mapping.
 const OPERATIONS_TIMEOUT: Duration = Duration::from_secs(60);
 
+/// Why a wait ended without a request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Stop {
+    Gone,
+    Timeout,
+}
+
 /// A stub thread, as its sentry thread sees it. It is stopped in its shim except between [`Stub::resume`] and its return.
 #[derive(Debug)]
 pub(super) struct Stub {
     pub(super) slot: Slot,
     /// The thread was born with a first reply in its slot and has not been heard of yet.
     newborn: bool,
+    pub(super) pace: Pace,
 }
 
 impl Stub {
-    /// The thread that is born into `slot`, whose first reply is posted.
-    pub(super) fn newborn(slot: Slot) -> Stub {
-        Stub { slot, newborn: true }
+    /// The thread that is born into `slot`, whose first reply is posted. Affinity is inherited from the parent.
+    pub(super) fn newborn(slot: Slot, tid: i32, parent: Option<&Pace>) -> Stub {
+        Stub { slot, newborn: true, pace: Pace::new(tid, parent) }
     }
 
     /// Posts the reply that is in the slot.
@@ -44,14 +53,14 @@ impl Stub {
         }
     }
 
-    /// Waits for the stub's request.
-    fn wait(&self, space: &Space, timeout: Option<Duration>) -> Result<(), Gone> {
+    /// Sleeps until the stub's request is there.
+    fn wait(&self, space: &Space, timeout: Option<Duration>) -> Result<(), Stop> {
         let request = self.slot.request();
         let deadline = timeout.map(|t| Instant::now() + t);
         let mut seen = request.load(Ordering::Acquire);
         loop {
             if space.is_dead() {
-                return Err(Gone);
+                return Err(Stop::Gone);
             }
             if seen == word::POSTED {
                 request.store(word::EMPTY, Ordering::Relaxed);
@@ -64,18 +73,27 @@ impl Stub {
             }
             let left = deadline.map(|deadline| deadline.saturating_duration_since(Instant::now()));
             if futex::wait(request, word::ASLEEP, left) == Woken::Timeout {
-                log::warn!("stub {} does not answer; killing it", space.pid());
-                space.kill();
-                return Err(Gone);
+                return Err(Stop::Timeout);
             }
             seen = request.load(Ordering::Acquire);
         }
     }
 
+    /// Waits for the end of operations.
+    fn wait_for_operations(&self, space: &Space) -> Result<(), Gone> {
+        self.wait(space, Some(OPERATIONS_TIMEOUT)).map_err(|stop| {
+            if stop == Stop::Timeout {
+                log::warn!("stub {} does not answer; killing it", space.pid());
+                space.kill();
+            }
+            Gone
+        })
+    }
+
     /// Waits until a new thread has taken its first reply.
     pub(super) fn settle(&mut self, space: &Space) -> Result<(), Gone> {
         if self.newborn {
-            self.wait(space, Some(OPERATIONS_TIMEOUT))?;
+            self.wait_for_operations(space)?;
             self.newborn = false;
         }
         Ok(())
@@ -91,7 +109,7 @@ impl Stub {
 
     /// Waits for the end of the `count` operations given to [`Stub::begin`].
     pub(super) fn finish(&mut self, space: &Space, count: usize) -> Result<Results, Gone> {
-        self.wait(space, Some(OPERATIONS_TIMEOUT))?;
+        self.wait_for_operations(space)?;
         if self.slot.get32(slot::SIGNO) != 0 {
             // The shim itself faulted: the guest took its slot or its code away.
             space.kill();
@@ -111,8 +129,26 @@ impl Stub {
         self.settle(space)?;
         self.slot.set64(slot::RESUME_AT, resume_at);
         self.slot.set_ops(&[], flag::RESUME);
+        let cpus = &space.shared.cpus;
+        self.pace.before(cpus, &self.slot);
         self.post();
-        self.wait(space, None)
+        let result = self.wait_for_trap(space);
+        self.pace.after(cpus, &self.slot);
+        result
+    }
+
+    /// Waits for the guest's next trap.
+    fn wait_for_trap(&mut self, space: &Space) -> Result<(), Gone> {
+        let cpus = &space.shared.cpus;
+        if self.pace.poll(cpus, &self.slot) {
+            self.slot.request().store(word::EMPTY, Ordering::Relaxed);
+            return Ok(());
+        }
+        match self.wait(space, self.pace.patience()) {
+            Err(Stop::Timeout) => self.pace.long_run(cpus),
+            result => return result.map_err(|_| Gone),
+        }
+        self.wait(space, None).map_err(|_| Gone)
     }
 
     /// Ends the thread.

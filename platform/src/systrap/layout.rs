@@ -69,8 +69,8 @@ pub(super) mod slot {
     pub(in super::super) const FS: usize = 0x10;
     /// GS base at the trap.
     pub(in super::super) const GS: usize = 0x18;
-    /// The processor the guest ran on, as the CPU-number segment limit tells it (number in the low 12 bits).
-    pub(in super::super) const CPU: usize = 0x20;
+    /// The time-stamp counter at the trap.
+    pub(in super::super) const TSC: usize = 0x20;
 
     /// Sentry to shim: [`super::word`] values.
     pub(in super::super) const REPLY: usize = 0x40;
@@ -136,8 +136,6 @@ pub(super) mod flag {
 pub(super) mod feature {
     /// `rdfsbase`, `wrfsbase` and the GS forms may be used.
     pub(in super::super) const FSGSBASE: u32 = 1;
-    /// `rdpid` may be used.
-    pub(in super::super) const RDPID: u32 = 2;
 }
 
 /// Bit in an operation's number: stop the list here if it fails.

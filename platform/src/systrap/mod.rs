@@ -21,6 +21,7 @@ mod handover;
 mod kick;
 mod layout;
 mod ops;
+mod pace;
 mod reaper;
 mod shim;
 mod slot;

@@ -16,6 +16,7 @@ use host::{
 
 use super::{
     Config,
+    pace::Cpus,
     space::Space,
     unit::{UnitAddresses, lock},
 };
@@ -28,6 +29,7 @@ pub(super) struct Shared {
     pub(super) xstate: XState,
     /// [`super::layout::feature`] bits.
     pub(super) features: u32,
+    pub(super) cpus: Cpus,
     pub(super) addresses: Arc<Mutex<UnitAddresses>>,
     /// The process group of all stubs, which is the zygote's process number.
     group: i32,
@@ -42,6 +44,7 @@ impl Shared {
             config,
             xstate,
             features,
+            cpus: Cpus::new(),
             addresses: Arc::new(Mutex::new(UnitAddresses::new())),
             group,
             processes: Mutex::default(),

@@ -20,7 +20,7 @@ global_asm!(
     signo = const slot::SIGNO,
     fs = const slot::FS,
     gs = const slot::GS,
-    cpu = const slot::CPU,
+    tsc = const slot::TSC,
     request = const slot::REQUEST,
     reply = const slot::REPLY,
     spin = const slot::SPIN,
@@ -42,7 +42,6 @@ global_asm!(
     flag_resume = const flag::RESUME,
     flag_exit = const flag::EXIT,
     feature_fsgsbase = const feature::FSGSBASE,
-    feature_rdpid = const feature::RDPID,
 );
 
 unsafe extern "C" {

@@ -48,20 +48,16 @@ systrap_shim_handler:
     je copy_faulted
     mov [rbx + {frame}], rdx
     mov [rbx + {signo}], edi
-    mov ecx, [rbx + {features}]
-    test ecx, {feature_fsgsbase}
+    test dword ptr [rbx + {features}], {feature_fsgsbase}
     jz 1f
     rdfsbase rax
     mov [rbx + {fs}], rax
     rdgsbase rax
     mov [rbx + {gs}], rax
-1:  test ecx, {feature_rdpid}
-    jz 2f
-    rdpid rax
-    jmp 3f
-2:  mov eax, 0x7b                       # __CPUNODE_SEG (arch/x86/include/asm/segment.h), as the vdso does
-    lsl eax, eax
-3:  mov [rbx + {cpu}], eax
+1:  rdtsc
+    shl rdx, 32
+    or rax, rdx
+    mov [rbx + {tsc}], rax
 
 # ---- tell the sentry, then wait for its answer ------------------------------------------------------------------------
 post:

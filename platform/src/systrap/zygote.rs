@@ -62,9 +62,7 @@ impl Zygote {
         if 2 * (xstate.size + 1024) > slot::STACK_LEN {
             return Err(Error::ExtendedState(xstate.size));
         }
-        let fsgsbase = if host::cpu::has_fsgsbase() { feature::FSGSBASE } else { 0 };
-        let rdpid = if host::cpu::has_rdpid() { feature::RDPID } else { 0 };
-        let features = fsgsbase | rdpid;
+        let features = if host::cpu::has_fsgsbase() { feature::FSGSBASE } else { 0 };
 
         let (mut unit, memory) = Unit::zygote().map_err(Error::Start)?;
         let slot = unit.take_slot().ok_or(Error::Start(Errno::EAGAIN))?;
@@ -78,7 +76,7 @@ impl Zygote {
         let shared = Arc::new(Shared::new(config, xstate, features, pid));
         let space = Space::new(&shared, pid, unit, ours);
         shared.register(&space).map_err(Error::Start)?;
-        let mut zygote = Zygote { space, stub: Stub::newborn(slot), spare: None };
+        let mut zygote = Zygote { space, stub: Stub::newborn(slot, pid, None), spare: None };
         let vdso = zygote.set_up()?;
         Ok((zygote, vdso))
     }
@@ -177,7 +175,7 @@ impl Zygote {
         self.begin_spare()?;
         let birth = self.spare.take().ok_or(Errno::EAGAIN)?;
         let results = self.stub.finish(&self.space, birth.ops.len()).map_err(|_| Errno::EAGAIN)?;
-        birth.complete(&self.space.shared, &results)
+        birth.complete(&self.space.shared, &results, None)
     }
 }
 

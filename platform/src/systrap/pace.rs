@@ -1,0 +1,307 @@
+//! Where a guest thread and its sentry thread run, and whether the sentry polls.
+//!
+//! Waking a thread on the same processor costs some 5 µs whatever else runs; waking an idle processor of a virtual machine costs
+//! 60–170 µs. So whoever wakes the other first moves it to its own processor, and a pair that hands over often stays on one:
+//! the pair's *home*. The host's scheduler gets its freedom back when the guest runs for longer without a trap, when others of
+//! this sandbox keep running on the same processor while another has none, or when hand-overs come late because something
+//! else runs there.
+//!
+//! A pair that hands over all the time may instead use two processors, the sentry polling for the guest's request and the
+//! guest for the reply. That takes a processor, so only one sentry thread of a sandbox does, only while fewer guests run than
+//! there are processors, and not for a while after it turned out to be a mistake.
+//!
+//! All times are in ticks of the time-stamp counter. Those from a slot are allegations, and only decide about the guest's
+//! own speed.
+
+use std::{
+    cell::Cell,
+    sync::atomic::{AtomicBool, AtomicU32, Ordering},
+    time::Duration,
+};
+
+use host::{
+    cpu,
+    process::{self, CpuSet},
+};
+
+use super::{
+    layout::{slot, word},
+    slot::Slot,
+};
+
+/// A guest that runs this long without a trap is left to the host's scheduler.
+pub(super) const LONG_RUN: Duration = Duration::from_millis(5);
+/// A guest that runs for less between traps may be polled for, in µs…
+const HOT_US: u64 = 20;
+/// …after so many such runs in a row.
+const HOT_RUNS: u32 = 32;
+/// How long to poll before sleeping, in µs.
+const POLL_US: u64 = 50;
+/// How long the guest's side looks for a reply before it sleeps, in µs.
+const SPIN_US: u64 = 20;
+/// A poller that loses its processor for so long, in µs, is in somebody's way.
+const STOLEN_US: u64 = 25;
+/// Not polling again after a mistake: at first, and at most, in µs.
+const BACKOFF_US: u64 = 2_000;
+const BACKOFF_MAX_US: u64 = 1_000_000;
+/// Polling that served so many requests was none.
+const GOOD_RUN: u32 = 1000;
+/// A hand-over on one processor that took so long, in µs, waited for somebody else.
+const LATE_US: u64 = 200;
+/// So many of those, or of meetings with other guests, send a pair elsewhere.
+const MOVE_AFTER: u32 = 4;
+
+/// What the pairs of a sandbox know of each other.
+#[derive(Debug)]
+pub(super) struct Cpus {
+    all: CpuSet,
+    count: u32,
+    /// Guests running now, on all processors and by home.
+    guests: AtomicU32,
+    homes: Vec<AtomicU32>,
+    polling: AtomicBool,
+    ticks_per_us: u64,
+    spins: u32,
+}
+
+impl Cpus {
+    /// Looks at the caller's affinity, and measures its clocks for some microseconds.
+    pub(super) fn new() -> Cpus {
+        let all = process::affinity(0).unwrap_or(CpuSet::only(0));
+        let (ticks_per_us, ticks_per_pause) = cpu::calibrate();
+        let highest = (0..CpuSet::CAPACITY).rev().find(|cpu| all.has(*cpu)).unwrap_or(0);
+        Cpus {
+            all,
+            count: all.count(),
+            guests: AtomicU32::new(0),
+            homes: (0..=highest).map(|_| AtomicU32::new(0)).collect(),
+            polling: AtomicBool::new(false),
+            ticks_per_us,
+            spins: u32::try_from(SPIN_US * ticks_per_us / ticks_per_pause).unwrap_or(0),
+        }
+    }
+
+    /// A processor on which no guest of this sandbox is at home.
+    fn empty(&self) -> Option<u32> {
+        (0..)
+            .zip(&self.homes)
+            .find(|(cpu, home)| self.all.has(*cpu) && home.load(Ordering::Relaxed) == 0)
+            .map(|(cpu, _)| cpu)
+    }
+}
+
+/// Where a thread may run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Place {
+    Unknown,
+    Everywhere,
+    Only(u32),
+    Except(u32),
+}
+
+impl Place {
+    fn set(self, all: &CpuSet) -> CpuSet {
+        match self {
+            Place::Only(cpu) => CpuSet::only(cpu),
+            Place::Except(cpu) => all.without(cpu),
+            Place::Everywhere | Place::Unknown => *all,
+        }
+    }
+}
+
+thread_local! {
+    /// Where this thread of the sentry may run.
+    static OWN: Cell<Place> = const { Cell::new(Place::Unknown) };
+}
+
+/// Moves the calling thread.
+fn place_self(cpus: &Cpus, place: Place) {
+    if OWN.get() != place && process::set_affinity(0, &place.set(&cpus.all)).is_ok() {
+        OWN.set(place);
+    }
+}
+
+/// How one pair runs.
+#[derive(Debug)]
+pub(super) struct Pace {
+    /// The guest's host thread.
+    tid: i32,
+    /// Where that may run.
+    stub: Place,
+    polling: bool,
+    /// The guest's last run was long.
+    slow: bool,
+    /// Short runs in a row.
+    hot: u32,
+    /// Requests served since polling began.
+    served: u32,
+    crowded: u32,
+    late: u32,
+    resumed: u64,
+    not_before: u64,
+    backoff: u64,
+}
+
+impl Pace {
+    /// For a thread whose parent runs at `parent`'s pace, since affinity is inherited.
+    pub(super) fn new(tid: i32, parent: Option<&Pace>) -> Pace {
+        Pace {
+            tid,
+            stub: parent.map_or(Place::Unknown, |parent| parent.stub),
+            polling: false,
+            slow: false,
+            hot: 0,
+            served: 0,
+            crowded: 0,
+            late: 0,
+            resumed: 0,
+            not_before: 0,
+            backoff: BACKOFF_US,
+        }
+    }
+
+    fn place_stub(&mut self, cpus: &Cpus, place: Place) {
+        if self.stub != place && process::set_affinity(self.tid, &place.set(&cpus.all)).is_ok() {
+            self.stub = place;
+        }
+    }
+
+    /// Before the guest is resumed: decides where it runs.
+    pub(super) fn before(&mut self, cpus: &Cpus, slot: &Slot) {
+        if cpus.count > 1 {
+            self.decide(cpus, slot);
+        }
+        cpus.guests.fetch_add(1, Ordering::Relaxed);
+        if let Some(home) = self.home(cpus) {
+            home.fetch_add(1, Ordering::Relaxed);
+        }
+        slot.set32(slot::SPIN, if self.polling { cpus.spins } else { 0 });
+        self.resumed = cpu::ticks();
+    }
+
+    fn home<'a>(&self, cpus: &'a Cpus) -> Option<&'a AtomicU32> {
+        let Place::Only(cpu) = self.stub else { return None };
+        cpus.homes.get(cpu as usize)
+    }
+
+    fn decide(&mut self, cpus: &Cpus, slot: &Slot) {
+        if self.polling {
+            if slot.reply().load(Ordering::Relaxed) != word::ASLEEP {
+                return;
+            }
+            // The call took long, and the guest's side gave up looking.
+            self.stop_polling(cpus);
+        }
+        if self.slow {
+            self.place_stub(cpus, Place::Everywhere);
+            return;
+        }
+        let here = cpu::current();
+        if self.hot >= HOT_RUNS && self.may_poll(cpus) {
+            self.polling = true;
+            self.served = 0;
+            self.place_stub(cpus, Place::Only(here));
+            place_self(cpus, Place::Except(here));
+            return;
+        }
+        let others = cpus.homes.get(here as usize).map_or(0, |home| home.load(Ordering::Relaxed));
+        self.crowded = if others > 0 { self.crowded + 1 } else { 0 };
+        let mut home = here;
+        if self.crowded >= MOVE_AFTER || self.late >= MOVE_AFTER {
+            (self.crowded, self.late) = (0, 0);
+            home = cpus.empty().unwrap_or(here);
+        }
+        self.place_stub(cpus, Place::Only(home));
+        place_self(cpus, Place::Only(home));
+    }
+
+    fn may_poll(&self, cpus: &Cpus) -> bool {
+        cpus.guests.load(Ordering::Relaxed) + 1 < cpus.count
+            && !cpus.polling.load(Ordering::Relaxed)
+            && cpu::ticks() > self.not_before
+    }
+
+    fn stop_polling(&mut self, cpus: &Cpus) {
+        self.polling = false;
+        self.hot = 0;
+        self.backoff =
+            if self.served >= GOOD_RUN { BACKOFF_US } else { (self.backoff * 2).min(BACKOFF_MAX_US) };
+        self.not_before = cpu::ticks() + self.backoff * cpus.ticks_per_us;
+    }
+
+    /// Polls for the request, if this pair does. `true`: it is there.
+    pub(super) fn poll(&mut self, cpus: &Cpus, slot: &Slot) -> bool {
+        if !self.polling {
+            return false;
+        }
+        let found = !cpus.polling.swap(true, Ordering::Acquire) && {
+            let found = self.poll_alone(cpus, slot);
+            cpus.polling.store(false, Ordering::Release);
+            found
+        };
+        if found {
+            self.served = self.served.saturating_add(1);
+        } else {
+            self.stop_polling(cpus);
+            // Sleep where the guest is.
+            if let Place::Only(_) = self.stub {
+                place_self(cpus, self.stub);
+            }
+        }
+        found
+    }
+
+    fn poll_alone(&self, cpus: &Cpus, slot: &Slot) -> bool {
+        let start = cpu::ticks();
+        let mut last = start;
+        loop {
+            for _ in 0..8 {
+                if slot.request().load(Ordering::Acquire) == word::POSTED {
+                    return true;
+                }
+                std::hint::spin_loop();
+            }
+            let now = cpu::ticks();
+            let stolen = now.wrapping_sub(last) > STOLEN_US * cpus.ticks_per_us;
+            let long = now.wrapping_sub(start) > POLL_US * cpus.ticks_per_us;
+            if stolen || long || cpus.guests.load(Ordering::Relaxed) >= cpus.count {
+                return false;
+            }
+            last = now;
+        }
+    }
+
+    /// How long to sleep before [`Pace::long_run`].
+    pub(super) fn patience(&self) -> Option<Duration> {
+        matches!(self.stub, Place::Only(_)).then_some(LONG_RUN)
+    }
+
+    /// The guest has been running for long: it may run anywhere.
+    pub(super) fn long_run(&mut self, cpus: &Cpus) {
+        if let Some(home) = self.home(cpus) {
+            home.fetch_sub(1, Ordering::Relaxed);
+        }
+        self.place_stub(cpus, Place::Everywhere);
+        // Were it not allowed, asking again would not help.
+        self.stub = Place::Everywhere;
+    }
+
+    /// After the guest's trap, or its end.
+    pub(super) fn after(&mut self, cpus: &Cpus, slot: &Slot) {
+        cpus.guests.fetch_sub(1, Ordering::Relaxed);
+        if let Some(home) = self.home(cpus) {
+            home.fetch_sub(1, Ordering::Relaxed);
+        }
+        let (now, trapped) = (cpu::ticks(), slot.get64(slot::TSC));
+        let ran = trapped.saturating_sub(self.resumed);
+        self.slow =
+            ran > LONG_RUN.as_micros().try_into().unwrap_or(u64::MAX).saturating_mul(cpus.ticks_per_us);
+        self.hot = if ran < HOT_US * cpus.ticks_per_us { self.hot.saturating_add(1) } else { 0 };
+        let late = now.saturating_sub(trapped) > LATE_US * cpus.ticks_per_us;
+        if late && !self.polling {
+            self.late += 1;
+        } else if self.hot.is_multiple_of(64) {
+            self.late = 0;
+        }
+    }
+}
