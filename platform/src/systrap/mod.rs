@@ -45,11 +45,15 @@ use crate::{Errno, Layout, PageRange, Platform, Process};
 pub struct Config {
     /// Keep one fresh stub process ready for the next [`Platform::new_process`].
     pub spare: bool,
+    /// `RLIMIT_NPROC` of the stubs: a bound on the host processes and threads that guests can make, counted per user and
+    /// user namespace (the sentry's own threads too). Has no effect for root of the initial user namespace; there, and in any
+    /// case better, a pids cgroup bounds them.
+    pub max_host_threads: Option<u64>,
 }
 
 impl Default for Config {
     fn default() -> Config {
-        Config { spare: true }
+        Config { spare: true, max_host_threads: None }
     }
 }
 
@@ -80,7 +84,7 @@ impl fmt::Display for Error {
 
 impl std::error::Error for Error {}
 
-/// The systrap platform of one sandbox.
+/// The systrap platform of one sandbox. Dropping it ends all its stubs.
 #[derive(Debug)]
 pub struct Systrap {
     layout: Layout,
@@ -118,6 +122,14 @@ impl Systrap {
             hidden_hwcap2: 2,
         };
         Ok(Systrap { layout, shared, zygote: Mutex::new(zygote) })
+    }
+}
+
+impl Drop for Systrap {
+    fn drop(&mut self) {
+        let zygote = lock(&self.zygote);
+        self.shared.kill_all();
+        drop(zygote);
     }
 }
 

@@ -79,6 +79,14 @@ impl Shared {
         }
     }
 
+    /// Ends all stubs, those that the sentry does not know included: a hostile guest can make some. For while the zygote lives,
+    /// whose number is the group's.
+    pub(super) fn kill_all(&self) {
+        if let Err(error) = host::process::kill(-self.group, libc::SIGKILL) {
+            log::debug!("ending all stubs: {error}");
+        }
+    }
+
     /// Starts the reaper, once. Not done by the constructor: the sentry starts threads only after it has locked itself down.
     pub(super) fn start_reaper(self: &Arc<Shared>) -> Result<(), Errno> {
         if self.reaping.swap(true, Ordering::Relaxed) {

@@ -39,6 +39,7 @@ const CAPABILITIES: usize = slot::DATA + 64;
 const NO_CORES: usize = slot::DATA + 128;
 const FEW_FILES: usize = slot::DATA + 144;
 const NAME: usize = slot::DATA + 160;
+const MANY_THREADS: usize = slot::DATA + 176;
 const FPROG: usize = slot::DATA + 192;
 const PROGRAM: usize = slot::DATA + 256;
 
@@ -149,6 +150,9 @@ impl Zygote {
             0,
             0,
         ];
+        let max = self.shared().config.max_host_threads.unwrap_or(libc::RLIM_INFINITY);
+        slot.set_words(MANY_THREADS, &[max, max]);
+        let bound = self.shared().config.max_host_threads.map(|_| limit(libc::RLIMIT_NPROC, MANY_THREADS));
         let ops = [
             Op::new(libc::SYS_prctl, [set_name, slot.guest(NAME), 0, 0, 0, 0]),
             limit(libc::RLIMIT_CORE, NO_CORES),
@@ -157,6 +161,7 @@ impl Zygote {
             Op::new(libc::SYS_prctl, [no_new_privs, 1, 0, 0, 0, 0]),
             Op::new(libc::SYS_seccomp, install),
         ];
+        let ops: Vec<_> = bound.into_iter().chain(ops).collect();
         self.run("drop privileges", &ops)
     }
 
