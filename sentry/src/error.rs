@@ -47,6 +47,8 @@ pub enum Outcome {
     Restart(RestartKind),
     /// The handler has set the registers itself (rt_sigreturn, execve).
     KeepRegisters,
+    /// The thread ends (exit(2), exit_group(2)).
+    Exit(crate::task::wait::ExitStatus),
 }
 
 /// Whatever a handler returns, as an [`Outcome`].
@@ -92,12 +94,5 @@ impl<T: ReturnValue, E: Into<SysError>> IntoOutcome for Result<T, E> {
                 SysError::Restart(kind) => Outcome::Restart(kind),
             },
         }
-    }
-}
-
-/// A handler may also return `SysResult<Outcome>` (execve).
-impl ReturnValue for std::convert::Infallible {
-    fn to_register(self) -> u64 {
-        match self {}
     }
 }

@@ -1,16 +1,27 @@
 //! The sandbox's kernel: what exists once.
 
-use std::sync::Arc;
+use std::{
+    collections::HashMap,
+    sync::Arc,
+    time::Instant,
+};
 
-use parking_lot::{Mutex, RwLock};
+use parking_lot::{Condvar, Mutex, RwLock};
 use platform::Platform;
 
-use crate::fs::{dentry::DentryCache, device::Devices, types::pipe_inode::PipeFs};
+use crate::{
+    fs::{dentry::DentryCache, device::Devices, types::pipe_inode::PipeFs},
+    task::{Pid, tree::TaskTree, wait::ExitStatus},
+};
 
 /// One sandbox's kernel. Everything global hangs here: there are no statics with state.
 pub struct Kernel {
     /// What runs guest code.
     pub platform: Arc<dyn Platform>,
+    /// What was learned about the host before the jail closed.
+    pub host: HostInfo,
+    /// Who exists.
+    pub tasks: Mutex<TaskTree>,
     /// Host and domain name.
     pub uts: RwLock<Uts>,
     /// Recently used names.
@@ -23,8 +34,13 @@ pub struct Kernel {
     pub epoll_nesting: Mutex<()>,
     /// Where anonymous pipes have their inodes.
     pub pipefs: Arc<PipeFs>,
-    /// When the sandbox was started: the zero of `CLOCK_BOOTTIME` as guests see uptime.
-    pub started: std::time::Instant,
+    /// When the sandbox was started: the zero of uptime.
+    pub started: Instant,
+    /// System calls that were asked for and do not exist yet.
+    pub unimplemented: Unimplemented,
+    /// Processes that ended and that somebody outside wants to know of.
+    exits: Mutex<HashMap<Pid, Option<ExitStatus>>>,
+    exited: Condvar,
 }
 
 /// uname(2)'s variable parts.
@@ -32,4 +48,141 @@ pub struct Kernel {
 pub struct Uts {
     pub hostname: Vec<u8>,
     pub domainname: Vec<u8>,
+}
+
+/// Facts about the host that guests may know.
+#[derive(Clone, Debug, Default)]
+pub struct HostInfo {
+    /// `AT_HWCAP`, `AT_HWCAP2`, `AT_MINSIGSTKSZ`.
+    pub hwcap: u64,
+    pub hwcap2: u64,
+    pub min_signal_stack: u64,
+    /// /proc/cpuinfo, filtered to what identifies no host.
+    pub cpuinfo: String,
+    /// Processors the sandbox may use.
+    pub cpus: u32,
+    /// Memory in bytes.
+    pub memory: u64,
+}
+
+impl HostInfo {
+    /// Reads what is needed from the host's /proc. To be called before the jail closes.
+    pub fn gather() -> HostInfo {
+        let mut info = HostInfo { min_signal_stack: 2048, ..HostInfo::default() };
+        let auxv = std::fs::read("/proc/self/auxv").unwrap_or_default();
+        for pair in auxv.chunks_exact(16) {
+            let word = |at: usize| pair.get(at..at + 8).and_then(|w| w.try_into().ok()).map_or(0, u64::from_le_bytes);
+            match word(0) {
+                16 => info.hwcap = word(8),
+                26 => info.hwcap2 = word(8),
+                51 => info.min_signal_stack = word(8),
+                _ => {}
+            }
+        }
+        info.cpuinfo = std::fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
+        info.cpus = std::thread::available_parallelism().map_or(1, |n| u32::try_from(n.get()).unwrap_or(1));
+        let meminfo = std::fs::read_to_string("/proc/meminfo").unwrap_or_default();
+        let total = meminfo.lines().find_map(|line| line.strip_prefix("MemTotal:"));
+        let kib = total.and_then(|rest| rest.trim().trim_end_matches("kB").trim().parse::<u64>().ok());
+        info.memory = kib.unwrap_or(1 << 20) * 1024;
+        info
+    }
+}
+
+/// What a kernel is made from.
+pub struct KernelInit {
+    pub platform: Arc<dyn Platform>,
+    pub host: HostInfo,
+    pub hostname: Vec<u8>,
+    pub pids_limit: Option<usize>,
+}
+
+impl Kernel {
+    /// A kernel without processes.
+    pub fn new(init: KernelInit) -> Arc<Kernel> {
+        Arc::new(Kernel {
+            platform: init.platform,
+            host: init.host,
+            tasks: Mutex::new(TaskTree::new(init.pids_limit)),
+            uts: RwLock::new(Uts { hostname: init.hostname, domainname: b"(none)".to_vec() }),
+            dentries: DentryCache::new(16 << 10),
+            rename_lock: Mutex::default(),
+            devices: Devices::default(),
+            epoll_nesting: Mutex::default(),
+            pipefs: Arc::default(),
+            started: Instant::now(),
+            unimplemented: Unimplemented::default(),
+            exits: Mutex::default(),
+            exited: Condvar::new(),
+        })
+    }
+
+    /// Fills `bytes` from the host's generator.
+    pub fn fill_random(&self, bytes: &mut [u8]) {
+        host::random::fill(bytes);
+    }
+
+    /// A random number.
+    pub fn random_u64(&self) -> u64 {
+        let mut bytes = [0; 8];
+        self.fill_random(&mut bytes);
+        u64::from_le_bytes(bytes)
+    }
+
+    /// Somebody outside will ask for the end of `pid`.
+    pub fn watch_exit(&self, pid: Pid) {
+        self.exits.lock().insert(pid, None);
+    }
+
+    /// Waits for the end of a process that [`Kernel::watch_exit`] was called for. For the control server's threads, not for
+    /// tasks.
+    pub fn wait_exit(&self, pid: Pid) -> Option<ExitStatus> {
+        let mut exits = self.exits.lock();
+        loop {
+            match exits.get(&pid) {
+                None => return None,
+                Some(Some(status)) => return Some(*status),
+                Some(None) => self.exited.wait(&mut exits),
+            }
+        }
+    }
+
+    /// Nobody will ask any more.
+    pub fn forget_exit(&self, pid: Pid) {
+        self.exits.lock().remove(&pid);
+    }
+
+    /// A process has ended. The end of the first one ends all others.
+    pub(crate) fn process_ended(&self, pid: Pid, status: ExitStatus) {
+        if pid == 1 {
+            crate::task::exit::kill_all(self, pid);
+        }
+        if let Some(slot) = self.exits.lock().get_mut(&pid) {
+            *slot = Some(status);
+        }
+        self.exited.notify_all();
+    }
+}
+
+/// Counts what guests asked for in vain; each thing is logged once.
+#[derive(Default)]
+pub struct Unimplemented {
+    counts: Mutex<std::collections::BTreeMap<&'static str, u64>>,
+}
+
+impl Unimplemented {
+    /// A guest asked for `what`.
+    pub fn note(&self, what: &'static str) {
+        let mut counts = self.counts.lock();
+        let count = counts.entry(what).or_insert(0);
+        *count += 1;
+        if *count == 1 {
+            log::warn!("not implemented: {what}");
+        }
+    }
+
+    /// How often each thing was asked for.
+    pub fn counts(&self) -> Vec<(&'static str, u64)> {
+        self.counts.lock().iter().map(|(&what, &count)| (what, count)).collect()
+    }
 }

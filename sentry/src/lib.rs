@@ -12,6 +12,7 @@ pub mod error;
 pub mod fs;
 pub mod kernel;
 pub mod limits;
+pub mod loader;
 pub mod mm;
 pub mod net;
 pub mod signal;

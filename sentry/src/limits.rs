@@ -88,3 +88,10 @@ impl Limits {
         self.soft(RLIMIT_NOFILE)
     }
 }
+
+impl Limits {
+    /// No limit on anything.
+    pub fn unlimited() -> Limits {
+        Limits([Limit { soft: RLIM_INFINITY, hard: RLIM_INFINITY }; RLIM_NLIMITS])
+    }
+}

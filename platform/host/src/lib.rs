@@ -15,6 +15,7 @@ pub mod image;
 pub mod memfd;
 pub mod mount;
 pub mod process;
+pub mod random;
 pub mod seccomp;
 pub mod shared;
 pub mod spawn;

@@ -127,6 +127,8 @@ pub struct GroupSignals {
     pub exiting: Option<ExitStatus>,
     /// Job control.
     pub stop: StopState,
+    /// A stop or continuation the parent has not been told of.
+    pub report: Option<crate::task::tree::StopReport>,
     /// Another thread is in execve and waits for all others to end.
     pub exec_in_progress: bool,
 }

@@ -1,1 +1,309 @@
-//! (see below)
+//! clone(2), clone3(2), fork(2), vfork(2) (`kernel/fork.c`).
+
+use std::sync::{Arc, atomic::Ordering};
+
+use linux_abi::{Errno, Result, UserAddr};
+use parking_lot::{Mutex, RwLock};
+
+use super::{
+    Pid, Task, TaskInit, ThreadCx, ThreadGroup, VforkWait,
+    run,
+    tree::Process,
+};
+use crate::{
+    credentials::Caps,
+    error::{RestartKind, SysError, SysResult},
+    fs::{file::File, types::pidfd::PidFd},
+    limits::RLIMIT_NPROC,
+    signal::state::{AltStack, GroupSignals},
+};
+
+pub const CLONE_VM: u64 = 0x100;
+pub const CLONE_FS: u64 = 0x200;
+pub const CLONE_FILES: u64 = 0x400;
+pub const CLONE_SIGHAND: u64 = 0x800;
+pub const CLONE_PIDFD: u64 = 0x1000;
+pub const CLONE_PTRACE: u64 = 0x2000;
+pub const CLONE_VFORK: u64 = 0x4000;
+pub const CLONE_PARENT: u64 = 0x8000;
+pub const CLONE_THREAD: u64 = 0x1_0000;
+pub const CLONE_NEWNS: u64 = 0x2_0000;
+pub const CLONE_SYSVSEM: u64 = 0x4_0000;
+pub const CLONE_SETTLS: u64 = 0x8_0000;
+pub const CLONE_PARENT_SETTID: u64 = 0x10_0000;
+pub const CLONE_CHILD_CLEARTID: u64 = 0x20_0000;
+pub const CLONE_DETACHED: u64 = 0x40_0000;
+pub const CLONE_UNTRACED: u64 = 0x80_0000;
+pub const CLONE_CHILD_SETTID: u64 = 0x100_0000;
+pub const CLONE_NEWCGROUP: u64 = 0x200_0000;
+pub const CLONE_NEWUTS: u64 = 0x400_0000;
+pub const CLONE_NEWIPC: u64 = 0x800_0000;
+pub const CLONE_NEWUSER: u64 = 0x1000_0000;
+pub const CLONE_NEWPID: u64 = 0x2000_0000;
+pub const CLONE_NEWNET: u64 = 0x4000_0000;
+pub const CLONE_IO: u64 = 0x8000_0000;
+pub const CLONE_CLEAR_SIGHAND: u64 = 0x1_0000_0000;
+pub const CLONE_INTO_CGROUP: u64 = 0x2_0000_0000;
+pub const CLONE_NEWTIME: u64 = 0x80;
+
+/// Every flag that asks for a namespace.
+pub const CLONE_NAMESPACES: u64 = CLONE_NEWNS
+    | CLONE_NEWCGROUP
+    | CLONE_NEWUTS
+    | CLONE_NEWIPC
+    | CLONE_NEWUSER
+    | CLONE_NEWPID
+    | CLONE_NEWNET
+    | CLONE_NEWTIME;
+
+/// The arguments of a clone, however they were passed.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct CloneRequest {
+    pub flags: u64,
+    pub exit_signal: i32,
+    /// Initial stack pointer; zero keeps the parent's.
+    pub stack: u64,
+    pub parent_tid: UserAddr,
+    pub child_tid: UserAddr,
+    pub pidfd: UserAddr,
+    pub tls: u64,
+    /// `clone3`'s `set_tid`.
+    pub set_tid: Option<Pid>,
+}
+
+impl ThreadCx {
+    /// Makes a thread or process.
+    ///
+    /// # Errors
+    /// Those of clone(2).
+    pub fn clone_task(&mut self, request: &CloneRequest) -> SysResult<Pid> {
+        check_flags(&self.task, request)?;
+        let flags = request.flags;
+        let parent = Arc::clone(&self.task);
+        if parent.group.signals.lock().exiting.is_some() {
+            return Err(SysError::Restart(RestartKind::NoIntr));
+        }
+        let tid = self.allocate(request)?;
+        let vfork = (flags & CLONE_VFORK != 0).then(|| VforkWait::new(parent.waker()));
+        let child = match self.build_child(request, tid, vfork.clone()) {
+            Ok(child) => child,
+            Err(errno) => return Err(errno.into()),
+        };
+        if flags & CLONE_PARENT_SETTID != 0 {
+            // Errors are ignored, as in Linux; directly, since the child may run at once.
+            let _ = self.write_now(request.parent_tid, &tid.to_le_bytes());
+        }
+        let (task, context, regs) = child;
+        if flags & CLONE_PIDFD != 0 {
+            // Errors are ignored: the child exists by now.
+            let pidfd = File::anonymous(Box::new(PidFd::new(&parent, Arc::clone(&task.group))), 2);
+            if let Ok(fd) = parent.install(pidfd, true) {
+                let _ = self.write_now(request.pidfd, &fd.to_le_bytes());
+            }
+        }
+        if let Err(errno) = run::spawn(Arc::clone(&task), context, regs) {
+            let mut tree = parent.kernel.tasks.lock();
+            if tree.remove_thread(&task) == 0 && flags & CLONE_THREAD == 0 {
+                tree.remove_process(tid);
+            }
+            if let Some(mm) = task.set_mm(None) {
+                mm.remove_user();
+            }
+            drop(tree);
+            return Err(errno.into());
+        }
+        if let Some(vfork) = vfork {
+            // Only death interrupts; then the child keeps the memory and nobody waits.
+            let _ = parent.wait_killable(|| vfork.is_done().then_some(()));
+        }
+        Ok(tid)
+    }
+
+    fn write_now(&mut self, at: UserAddr, bytes: &[u8]) -> Result<()> {
+        self.context.space().write(at, bytes).map_err(|_| Errno::EFAULT)
+    }
+
+    fn allocate(&self, request: &CloneRequest) -> Result<Pid> {
+        let task = &self.task;
+        let creds = task.creds();
+        let mut tree = task.kernel.tasks.lock();
+        let limit = task.group.limits.lock().soft(RLIMIT_NPROC);
+        let privileged = creds.ruid == 0 || creds.capable(Caps::SYS_RESOURCE) || creds.capable(Caps::SYS_ADMIN);
+        if !privileged && limit != u64::MAX {
+            let mine = tree.threads().filter(|other| other.creds().ruid == creds.ruid).count();
+            if mine as u64 >= limit {
+                return Err(Errno::EAGAIN);
+            }
+        }
+        match request.set_tid {
+            Some(tid) => tree.claim_pid(tid),
+            None => tree.allocate_pid(),
+        }
+    }
+
+    /// Everything about the child, in the tree but not running.
+    fn build_child(
+        &mut self,
+        request: &CloneRequest,
+        tid: Pid,
+        vfork: Option<Arc<VforkWait>>,
+    ) -> Result<(Arc<Task>, Box<dyn platform::Context>, platform::Registers)> {
+        let flags = request.flags;
+        let parent = Arc::clone(&self.task);
+        let mm = parent.mm()?;
+        let (context, mm) = if flags & CLONE_VM != 0 {
+            let context = self.context.clone_thread()?;
+            mm.add_user();
+            (context, mm)
+        } else {
+            let process = self.context.fork()?;
+            let mm = mm.forked(Arc::clone(&process.space));
+            (process.context, mm)
+        };
+        let files = parent.files()?;
+        let files = if flags & CLONE_FILES != 0 { files } else { files.duplicate() };
+        let fs = if flags & CLONE_FS != 0 { parent.fs() } else { parent.fs().duplicate() };
+        let group = if flags & CLONE_THREAD != 0 {
+            Arc::clone(&parent.group)
+        } else {
+            child_group(&parent.group, tid, flags)
+        };
+        let (blocked, alt_stack) = {
+            let signals = parent.signals.lock();
+            (signals.blocked, signals.alt_stack)
+        };
+        let mut scheduling = *parent.scheduling.lock();
+        if scheduling.reset_on_fork {
+            scheduling.policy = 0;
+            scheduling.priority = 0;
+            scheduling.nice = scheduling.nice.max(0);
+            scheduling.reset_on_fork = false;
+        }
+        let child = Task::new(TaskInit {
+            kernel: Arc::clone(&parent.kernel),
+            group,
+            tid,
+            creds: parent.creds(),
+            files,
+            fs,
+            mm,
+            blocked: blocked.0,
+            name: *parent.name.lock(),
+            no_new_privs: parent.no_new_privs.load(Ordering::Relaxed),
+            scheduling,
+        });
+        // A thread that shares memory must not run handlers on its maker's stack; a vfork child runs alone.
+        if flags & (CLONE_VM | CLONE_VFORK) != CLONE_VM {
+            child.signals.lock().alt_stack = alt_stack;
+        } else {
+            child.signals.lock().alt_stack = AltStack { flags: 2, ..AltStack::default() };
+        }
+        if flags & CLONE_VM == 0 {
+            *child.rseq.lock() = *parent.rseq.lock();
+        }
+        *child.vfork_done.lock() = vfork;
+        if flags & CLONE_CHILD_CLEARTID != 0 {
+            child.clear_child_tid.store(request.child_tid.0, Ordering::Relaxed);
+        }
+        if flags & CLONE_CHILD_SETTID != 0 {
+            let _ = context.space().write(request.child_tid, &tid.to_le_bytes());
+        }
+        let mut regs = self.regs;
+        regs.rax = 0;
+        regs.orig_rax = u64::MAX;
+        if request.stack != 0 {
+            regs.rsp = request.stack;
+        }
+        if flags & CLONE_SETTLS != 0 {
+            regs.fs_base = request.tls;
+        }
+        enter_tree(&parent, &child, request);
+        Ok((child, context, regs))
+    }
+}
+
+fn enter_tree(parent: &Arc<Task>, child: &Arc<Task>, request: &CloneRequest) {
+    let mut tree = parent.kernel.tasks.lock();
+    if request.flags & CLONE_THREAD != 0 {
+        tree.add_thread(child);
+        drop(tree);
+        // A group exit or execve that began meanwhile has not seen the new thread.
+        let exiting = child.group.signals.lock();
+        let must_go = exiting.exiting.is_some() || exiting.exec_in_progress;
+        let must_stop = exiting.stop != crate::signal::state::StopState::Running;
+        drop(exiting);
+        if must_go {
+            child.signals.lock().exit_requested = true;
+        }
+        if must_go || must_stop {
+            child.notify_signal();
+        }
+        return;
+    }
+    let Some(mine) = tree.process(parent.pid()) else { return };
+    let (pgid, sid) = (mine.pgid, mine.sid);
+    let (parent_pid, parent_thread, exit_signal) = if request.flags & CLONE_PARENT != 0 {
+        (mine.parent, mine.parent_thread, mine.exit_signal)
+    } else {
+        (parent.pid(), parent.tid(), request.exit_signal)
+    };
+    tree.add_process(
+        child,
+        Process {
+            group: Arc::clone(&child.group),
+            parent: parent_pid,
+            children: std::collections::BTreeSet::new(),
+            pgid,
+            sid,
+            threads: vec![child.tid()],
+            exit_signal,
+            zombie: None,
+            stop_report: None,
+            parent_thread,
+        },
+    );
+}
+
+/// The process-wide state of a new process.
+fn child_group(parent: &Arc<ThreadGroup>, pid: Pid, flags: u64) -> Arc<ThreadGroup> {
+    let handlers = parent.handlers.read();
+    let handlers = if flags & CLONE_SIGHAND != 0 { Arc::clone(&handlers) } else { handlers.duplicate() };
+    if flags & CLONE_CLEAR_SIGHAND != 0 {
+        handlers.clear();
+    }
+    Arc::new(ThreadGroup {
+        pid,
+        signals: Mutex::new(GroupSignals::default()),
+        handlers: RwLock::new(handlers),
+        limits: Mutex::new(*parent.limits.lock()),
+        dumpable: parent.dumpable.load(Ordering::Relaxed).into(),
+        personality: parent.personality.load(Ordering::Relaxed).into(),
+        executable: Mutex::new(parent.executable.lock().clone()),
+        ..ThreadGroup::new(pid)
+    })
+}
+
+/// The checks of copy_process() that need no resources.
+fn check_flags(task: &Task, request: &CloneRequest) -> Result<()> {
+    let flags = request.flags;
+    let needs = |flag: u64, other: u64| flags & flag != 0 && flags & other == 0;
+    let invalid = flags & (CLONE_NEWNS | CLONE_FS) == CLONE_NEWNS | CLONE_FS
+        || flags & (CLONE_NEWUSER | CLONE_FS) == CLONE_NEWUSER | CLONE_FS
+        || needs(CLONE_THREAD, CLONE_SIGHAND)
+        || needs(CLONE_SIGHAND, CLONE_VM)
+        || (flags & CLONE_THREAD != 0 && flags & (CLONE_NEWUSER | CLONE_NEWPID) != 0)
+        || (flags & CLONE_SIGHAND != 0 && flags & CLONE_CLEAR_SIGHAND != 0)
+        || (flags & CLONE_PIDFD != 0 && flags & CLONE_DETACHED != 0);
+    if invalid {
+        return Err(Errno::EINVAL);
+    }
+    // The first process cannot get siblings: they would have no parent to reap them.
+    if flags & CLONE_PARENT != 0 && task.pid() == 1 {
+        return Err(Errno::EINVAL);
+    }
+    if flags & CLONE_NAMESPACES != 0 {
+        // No namespaces can be made yet; say what a kernel without them, or a caller without rights, hears.
+        return Err(if task.capable(Caps::SYS_ADMIN) { Errno::EINVAL } else { Errno::EPERM });
+    }
+    Ok(())
+}

@@ -1,1 +1,225 @@
-//! (see below)
+//! The end of threads and processes: exit(2), exit_group(2), and what a fatal signal does (`kernel/exit.c`).
+
+use std::sync::{Arc, atomic::Ordering};
+
+use linux_abi::UserAddr;
+
+use super::{
+    Pid, Task, ThreadCx,
+    tree::{TaskTree, Zombie},
+    usermem::UserMemory,
+    wait::{self, ExitStatus},
+};
+use crate::{
+    signal::{SIGCONT, SIGHUP, SIGKILL, info::SigInfo, send},
+    wait::Events,
+};
+
+impl Task {
+    /// Starts the end of the whole process with `status`, unless it is ending already: every thread will leave at its
+    /// next look at its signals (`do_group_exit`).
+    pub fn begin_group_exit(&self, status: ExitStatus) {
+        let threads = self.kernel.tasks.lock().threads_of(self.pid());
+        {
+            let mut signals = self.group.signals.lock();
+            if signals.exiting.is_some() {
+                return;
+            }
+            signals.exiting = Some(status);
+            signals.stop = crate::signal::state::StopState::Running;
+        }
+        for thread in threads {
+            thread.notify_signal();
+        }
+    }
+}
+
+impl ThreadCx {
+    /// The last thing a task's thread does. `status` is the process's if this is its last thread.
+    pub(crate) fn exit(mut self, status: ExitStatus) {
+        self.release_memory();
+        let task = Arc::clone(&self.task);
+        *task.cpu_time.lock() = self.context.cpu_time();
+        // The host thread goes first: a parent that has waited must find the memory and threads gone.
+        drop(self.context);
+        if let Some(files) = task.set_files(None) {
+            crate::fs::close::close_all(&task, files);
+        }
+        leave_tree(&task, status);
+    }
+
+    /// What must be written into guest memory before it goes: robust futexes, `clear_child_tid`; then lets go of it. Also the
+    /// first half of execve (`exec_mm_release`).
+    pub(crate) fn release_memory(&mut self) {
+        crate::task::futex::exit_robust_list(self);
+        let clear = self.task.clear_child_tid.swap(0, Ordering::Relaxed);
+        if clear != 0
+            && let Ok(mm) = self.task.mm()
+        {
+            // Only if somebody else may look: otherwise Linux skips it too.
+            if mm.users() > 1 && self.write_obj(UserAddr(clear), &0u32).is_ok() {
+                let space = Arc::clone(&mm.space);
+                let _ = space;
+                crate::task::futex::wake_address(&mm, clear, 1);
+            }
+        }
+        if let Some(wait) = self.task.vfork_done.lock().take() {
+            wait.finish();
+        }
+    }
+}
+
+/// Takes an ended task out of the tree; the last thread turns the process into a zombie.
+fn leave_tree(task: &Arc<Task>, status: ExitStatus) {
+    let kernel = Arc::clone(&task.kernel);
+    let uid = task.creds().ruid;
+    let last_user = match task.set_mm(None) {
+        Some(mm) => {
+            let peak = mm.space.resident();
+            let mut usage = task.group.usage.lock();
+            usage.max_rss = usage.max_rss.max(peak);
+            drop(usage);
+            mm.remove_user() == 0
+        }
+        None => false,
+    };
+    let _ = last_user;
+    {
+        let mut usage = task.group.usage.lock();
+        usage.exited_threads += *task.cpu_time.lock();
+    }
+    let mut tree = kernel.tasks.lock();
+    signal_death_to_children(&tree, task);
+    if tree.remove_thread(task) > 0 {
+        drop(tree);
+        // A thread that execs waits for the others to go.
+        task.group.child_events.wake(Events::IN);
+        for other in kernel.tasks.lock().threads_of(task.pid()) {
+            other.waker().notify();
+        }
+        return;
+    }
+    let status = task.group.signals.lock().exiting.unwrap_or(status);
+    let usage = *task.group.usage.lock();
+    let zombie = Zombie {
+        status,
+        uid,
+        own_time: usage.exited_threads,
+        children_time: usage.children,
+        max_rss: usage.max_rss,
+    };
+    task.group.timers.clear();
+    let pid = task.pid();
+    if let Some(process) = tree.process_mut(pid) {
+        process.zombie = Some(zombie);
+        process.stop_report = None;
+    }
+    let reparented = reparent_children(&mut tree, pid);
+    let hang_up = end_session_or_orphan_groups(&mut tree, pid, &reparented);
+    if wait::report_exit(&mut tree, pid) {
+        tree.remove_process(pid);
+    }
+    drop(tree);
+    if let Some(tty) = hang_up {
+        tty.hang_up();
+    }
+    kernel.process_ended(pid, status);
+}
+
+/// `PR_SET_PDEATHSIG`: children made by this thread hear of its end.
+fn signal_death_to_children(tree: &TaskTree, task: &Task) {
+    let Some(process) = tree.process(task.pid()) else { return };
+    for &child in &process.children {
+        let Some(child_process) = tree.process(child) else { continue };
+        if child_process.parent_thread != task.tid() {
+            continue;
+        }
+        for thread in tree.threads_of(child) {
+            let signo = thread.parent_death_signal.load(Ordering::Relaxed);
+            if signo != 0 {
+                let info = SigInfo::user(signo, 0, task.pid(), task.creds().ruid);
+                send::queue_to_group(&thread.group, &tree.threads_of(child), info);
+                break;
+            }
+        }
+    }
+}
+
+/// Gives the children of `pid` to its reaper. Zombies among them that the reaper ignores go at once.
+fn reparent_children(tree: &mut TaskTree, pid: Pid) -> Vec<Pid> {
+    let children: Vec<Pid> = tree.process(pid).map(|p| p.children.iter().copied().collect()).unwrap_or_default();
+    if children.is_empty() {
+        return children;
+    }
+    let reaper = tree.reaper_for(pid);
+    for &child in &children {
+        let mut is_zombie = false;
+        if let Some(process) = tree.process_mut(child) {
+            process.parent = reaper;
+            process.parent_thread = reaper;
+            process.exit_signal = crate::signal::SIGCHLD;
+            is_zombie = process.zombie.is_some();
+        }
+        if let Some(new_parent) = tree.process_mut(reaper) {
+            new_parent.children.insert(child);
+        }
+        if is_zombie && wait::report_exit(tree, child) {
+            tree.remove_process(child);
+        }
+    }
+    if let Some(process) = tree.process_mut(pid) {
+        process.children.clear();
+    }
+    children
+}
+
+/// A session leader's end hangs up its terminal; a process group that becomes orphaned while a member is stopped gets `SIGHUP`
+/// and `SIGCONT`.
+fn end_session_or_orphan_groups(
+    tree: &mut TaskTree,
+    pid: Pid,
+    reparented: &[Pid],
+) -> Option<crate::fs::types::tty_hook::TtyRef> {
+    let (pgid, sid) = tree.process(pid).map(|p| (p.pgid, p.sid))?;
+    let mut tty = None;
+    if sid == pid
+        && let Some(session) = tree.session_mut(sid)
+    {
+        tty = session.tty.take();
+        let foreground = session.foreground;
+        if tty.is_some() {
+            for signo in [SIGHUP, SIGCONT] {
+                signal_process_group(tree, foreground, signo);
+            }
+        }
+    }
+    let mut groups: Vec<Pid> = reparented.iter().filter_map(|&child| tree.process(child)).map(|p| p.pgid).collect();
+    groups.push(pgid);
+    groups.sort_unstable();
+    groups.dedup();
+    for group in groups {
+        if tree.is_orphaned(group, Some(pid)) && tree.has_stopped_member(group) {
+            for signo in [SIGHUP, SIGCONT] {
+                signal_process_group(tree, group, signo);
+            }
+        }
+    }
+    tty
+}
+
+/// Sends a kernel signal to every process of a group, with the tree locked.
+pub(crate) fn signal_process_group(tree: &TaskTree, pgid: Pid, signo: i32) {
+    for (pid, process) in tree.group_members(pgid) {
+        send::queue_to_group(&process.group, &tree.threads_of(pid), SigInfo::kernel(signo));
+    }
+}
+
+/// Kills every process of the sandbox but `except`: the end of the first process.
+pub(crate) fn kill_all(kernel: &crate::kernel::Kernel, except: Pid) {
+    let tree = kernel.tasks.lock();
+    for (pid, process) in tree.processes() {
+        if pid != except {
+            send::queue_to_group(&process.group, &tree.threads_of(pid), SigInfo::kernel(SIGKILL));
+        }
+    }
+}

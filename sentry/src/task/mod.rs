@@ -15,6 +15,8 @@ pub mod clone;
 pub mod exec;
 pub mod exit;
 pub mod fs_context;
+pub mod futex;
+pub mod rseq;
 pub mod run;
 pub mod tree;
 pub mod usermem;
@@ -191,6 +193,8 @@ pub struct ThreadGroup {
     pub has_execed: AtomicBool,
     /// `PR_SET_DUMPABLE`.
     pub dumpable: AtomicBool,
+    /// personality(2).
+    pub personality: std::sync::atomic::AtomicU32,
     /// `PR_SET_CHILD_SUBREAPER`.
     pub is_subreaper: AtomicBool,
     /// The executable (`/proc/PID/exe`).
@@ -361,6 +365,12 @@ impl Task {
         self.signal_pending.store(on, Ordering::SeqCst);
     }
 
+    /// Whether a fatal signal of this process counts as having dumped core. No core files are written.
+    pub fn dumps_core(&self) -> bool {
+        self.group.limits.lock().soft(crate::limits::RLIMIT_CORE) > 0
+            && self.group.dumpable.load(Ordering::Relaxed)
+    }
+
     /// Whether the task has been killed.
     pub fn must_die(&self) -> bool {
         self.group.signals.lock().exiting.is_some() || self.signals.lock().exit_requested
@@ -414,4 +424,29 @@ pub struct ThreadCx {
     pub context: Box<dyn Context>,
     /// Its registers, complete between traps.
     pub regs: Registers,
+    /// Its last fault, for signal frames.
+    pub fault: run::LastFault,
+}
+
+impl ThreadGroup {
+    /// A process with nothing inherited.
+    pub fn new(pid: Pid) -> ThreadGroup {
+        ThreadGroup {
+            pid,
+            signals: Mutex::default(),
+            handlers: RwLock::default(),
+            limits: Mutex::default(),
+            timers: ProcessTimers::default(),
+            child_events: crate::wait::WaitQueue::new(),
+            signal_events: crate::wait::WaitQueue::new(),
+            exit_events: crate::wait::WaitQueue::new(),
+            has_execed: AtomicBool::new(false),
+            dumpable: AtomicBool::new(true),
+            personality: std::sync::atomic::AtomicU32::new(0),
+            is_subreaper: AtomicBool::new(false),
+            executable: Mutex::new(None),
+            usage: Mutex::default(),
+            started: std::time::Instant::now(),
+        }
+    }
 }

@@ -1,1 +1,132 @@
-//! (see below)
+//! The loop of every guest thread: run until a trap, answer it, look at signals, run again.
+
+use std::sync::{Arc, atomic::Ordering};
+
+use linux_abi::UserAddr;
+use platform::{Context, Fault, Registers, Trap};
+
+use super::{Task, ThreadCx, wait::ExitStatus};
+use crate::{
+    error::{Outcome, RestartKind},
+    limits::RLIMIT_STACK,
+    signal::{
+        SIGKILL,
+        deliver::{self, Next},
+        info::SigInfo,
+        send,
+    },
+    syscalls,
+};
+
+/// The stack of a task's host thread. Handlers keep large buffers on the heap.
+const STACK_SIZE: usize = 256 << 10;
+
+/// Starts the host thread of `task`.
+///
+/// # Errors
+/// `EAGAIN` when the host has no thread left.
+pub(crate) fn spawn(task: Arc<Task>, context: Box<dyn Context>, regs: Registers) -> linux_abi::Result<()> {
+    let cx = ThreadCx { task, context, regs, fault: LastFault::default() };
+    std::thread::Builder::new()
+        .stack_size(STACK_SIZE)
+        .spawn(move || cx.run())
+        .map(drop)
+        .map_err(|_| linux_abi::Errno::EAGAIN)
+}
+
+/// What signal frames show of the thread's last fault.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct LastFault {
+    pub addr: u64,
+    pub error_code: u64,
+    pub trapno: u64,
+}
+
+impl ThreadCx {
+    fn run(mut self) {
+        self.task.waker.bind_current_thread();
+        *self.task.kicker.write() = Some(self.context.kicker());
+        let mut interrupted = None;
+        let status = loop {
+            if interrupted.is_some() || self.task.interrupted() {
+                match deliver::before_resume(&mut self, interrupted.take()) {
+                    Next::Resume => {}
+                    Next::Exit(status) => break status,
+                }
+            }
+            interrupted = match self.run_guest() {
+                Step::Continue(interrupted) => interrupted,
+                Step::Exit(status) => break status,
+            };
+        };
+        self.exit(status);
+    }
+
+    /// One stretch of guest code and the answer to its trap.
+    fn run_guest(&mut self) -> Step {
+        self.task.in_guest.store(true, Ordering::SeqCst);
+        // Whoever makes a signal pending sets the flag first and then looks at `in_guest`: one of us sees the other.
+        if self.task.interrupted() {
+            self.task.in_guest.store(false, Ordering::Relaxed);
+            return Step::Continue(None);
+        }
+        let trap = self.context.run(&mut self.regs);
+        self.task.in_guest.store(false, Ordering::Relaxed);
+        match trap {
+            Trap::Syscall => return self.system_call(),
+            Trap::Fault(fault) => self.page_fault(fault),
+            Trap::Exception(exception) => {
+                self.fault =
+                    LastFault { addr: exception.addr.0, error_code: exception.error_code, trapno: exception.trapno };
+                let info = SigInfo::fault(exception.signo, exception.code, exception.addr);
+                send::force(&self.task, info);
+            }
+            Trap::Interrupted => {}
+            // Killed from outside: the host was out of memory, or the guest destroyed its own stub.
+            Trap::Gone => {
+                let status = ExitStatus::Signaled { signo: SIGKILL, core: false };
+                self.task.begin_group_exit(status);
+                return Step::Exit(status);
+            }
+        }
+        Step::Continue(None)
+    }
+
+    fn system_call(&mut self) -> Step {
+        self.regs.orig_rax = self.regs.rax;
+        let interrupted = match syscalls::dispatch(self) {
+            Outcome::Return(value) => {
+                self.regs.rax = value;
+                None
+            }
+            Outcome::Fail(errno) => {
+                self.regs.rax = errno.as_return();
+                None
+            }
+            Outcome::Restart(kind) => {
+                // For whoever looks before it is decided (ptrace, strace).
+                self.regs.rax = linux_abi::Errno::EINTR.as_return();
+                Some(kind)
+            }
+            Outcome::KeepRegisters => None,
+            Outcome::Exit(status) => return Step::Exit(status),
+        };
+        Step::Continue(interrupted)
+    }
+
+    fn page_fault(&mut self, fault: Fault) {
+        self.fault = LastFault { addr: fault.addr.0, error_code: fault.error_code, trapno: fault.trapno };
+        let limit = self.task.group.limits.lock().soft(RLIMIT_STACK);
+        if let Ok(mm) = self.task.mm()
+            && mm.grow_stack(&mut *self.context, fault.addr.0, limit)
+        {
+            return;
+        }
+        send::force(&self.task, SigInfo::fault(fault.signo, fault.code, UserAddr(fault.addr.0)));
+    }
+}
+
+enum Step {
+    Continue(Option<RestartKind>),
+    Exit(ExitStatus),
+}

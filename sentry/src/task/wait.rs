@@ -1,4 +1,33 @@
-//! How processes end, and how their parents hear of it (wait(2)).
+//! How processes end, and how their parents hear of it: wait4(2), waitid(2).
+
+use std::time::Duration;
+
+use linux_abi::{Errno, Result};
+
+use super::{
+    Pid, Task,
+    tree::{Process, StopReport, TaskTree, Zombie},
+};
+use crate::{
+    error::{RestartKind, SysError, SysResult},
+    signal::{
+        SIGCHLD,
+        action::{SA_NOCLDSTOP, SA_NOCLDWAIT, SIG_IGN},
+        info::{CLD_CONTINUED, CLD_DUMPED, CLD_EXITED, CLD_KILLED, CLD_STOPPED, Fields, SigInfo},
+        send,
+    },
+    wait::Events,
+};
+
+pub const WNOHANG: u32 = 1;
+pub const WUNTRACED: u32 = 2;
+pub const WSTOPPED: u32 = 2;
+pub const WEXITED: u32 = 4;
+pub const WCONTINUED: u32 = 8;
+pub const WNOWAIT: u32 = 0x0100_0000;
+pub const WNOTHREAD: u32 = 0x2000_0000;
+pub const WALL: u32 = 0x4000_0000;
+pub const WCLONE: u32 = 0x8000_0000;
 
 /// How a process ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -17,4 +46,191 @@ impl ExitStatus {
             ExitStatus::Signaled { signo, core } => signo | if core { 0x80 } else { 0 },
         }
     }
+
+    /// `si_code` and `si_status` of the parent's `SIGCHLD`.
+    pub fn child_code(self) -> (i32, i32) {
+        match self {
+            ExitStatus::Exited(code) => (CLD_EXITED, i32::from(code)),
+            ExitStatus::Signaled { signo, core: true } => (CLD_DUMPED, signo),
+            ExitStatus::Signaled { signo, core: false } => (CLD_KILLED, signo),
+        }
+    }
+}
+
+/// Which children a wait is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Which {
+    /// Any child.
+    Any,
+    /// The child with this id.
+    Pid(Pid),
+    /// Any child in this process group.
+    Group(Pid),
+}
+
+/// What a wait found.
+#[derive(Clone, Copy, Debug)]
+pub struct Waited {
+    pub pid: Pid,
+    pub uid: u32,
+    /// wait4's status word.
+    pub status: i32,
+    /// waitid's `si_code` and `si_status`.
+    pub code: (i32, i32),
+    /// Processor time of the child and its waited-for children, for `ru_utime`.
+    pub time: Duration,
+    pub max_rss: u64,
+}
+
+impl Task {
+    /// Waits for a child as `which` and `options` (`W*`) say. `None` with `WNOHANG` and nothing to report.
+    ///
+    /// # Errors
+    /// `ECHILD` if no child could ever satisfy it; a restart when interrupted.
+    pub fn wait_for_child(&self, which: Which, options: u32) -> SysResult<Option<Waited>> {
+        let attempt = || match self.look_at_children(which, options) {
+            Ok(Some(found)) => Ok(Some(found)),
+            Ok(None) if options & WNOHANG != 0 => Ok(None),
+            Ok(None) => Err(Errno::EAGAIN),
+            Err(errno) => Err(errno),
+        };
+        self.block_on(&self.group.child_events, Events::IN, None, attempt)
+            .map_err(|error| error.or_restart(RestartKind::Sys, Errno::EAGAIN))
+            .map_err(|error: SysError| error)
+    }
+
+    fn look_at_children(&self, which: Which, options: u32) -> Result<Option<Waited>> {
+        let mut tree = self.kernel.tasks.lock();
+        let me = tree.process(self.pid()).ok_or(Errno::ECHILD)?;
+        let mut eligible = false;
+        let mut found = None;
+        for &pid in &me.children {
+            let Some(child) = tree.process(pid) else { continue };
+            if !matches(pid, child, which) || !right_kind(child, options) {
+                continue;
+            }
+            if options & WNOTHREAD != 0 && child.parent_thread != self.tid() {
+                continue;
+            }
+            eligible = true;
+            if let Some(event) = event_of(child, options) {
+                found = Some((pid, event));
+                break;
+            }
+        }
+        let Some((pid, event)) = found else {
+            return if eligible { Ok(None) } else { Err(Errno::ECHILD) };
+        };
+        let consume = options & WNOWAIT == 0;
+        Ok(Some(match event {
+            Event::Zombie(zombie) => {
+                if consume {
+                    reap(&mut tree, pid);
+                    let mut usage = self.group.usage.lock();
+                    usage.children += zombie.own_time + zombie.children_time;
+                    usage.max_rss = usage.max_rss.max(zombie.max_rss);
+                }
+                Waited {
+                    pid,
+                    uid: zombie.uid,
+                    status: zombie.status.wait_status(),
+                    code: zombie.status.child_code(),
+                    time: zombie.own_time + zombie.children_time,
+                    max_rss: zombie.max_rss,
+                }
+            }
+            Event::Report(report, uid) => {
+                if consume && let Some(child) = tree.process_mut(pid) {
+                    child.stop_report = None;
+                }
+                let (status, code) = match report {
+                    StopReport::Stopped(signo) => ((signo << 8) | 0x7f, (CLD_STOPPED, signo)),
+                    StopReport::Continued => (0xffff, (CLD_CONTINUED, crate::signal::SIGCONT)),
+                };
+                Waited { pid, uid, status, code, time: Duration::ZERO, max_rss: 0 }
+            }
+        }))
+    }
+}
+
+enum Event {
+    Zombie(Zombie),
+    Report(StopReport, u32),
+}
+
+fn matches(pid: Pid, child: &Process, which: Which) -> bool {
+    match which {
+        Which::Any => true,
+        Which::Pid(wanted) => pid == wanted,
+        Which::Group(pgid) => child.pgid == pgid,
+    }
+}
+
+/// `eligible_child`: clone children (exit signal other than SIGCHLD) need `__WCLONE` or `__WALL`.
+fn right_kind(child: &Process, options: u32) -> bool {
+    options & WALL != 0 || (child.exit_signal != SIGCHLD) == (options & WCLONE != 0)
+}
+
+fn event_of(child: &Process, options: u32) -> Option<Event> {
+    if let Some(zombie) = child.zombie {
+        return (options & WEXITED != 0).then_some(Event::Zombie(zombie));
+    }
+    let wanted = match child.stop_report? {
+        StopReport::Stopped(_) => WSTOPPED,
+        StopReport::Continued => WCONTINUED,
+    };
+    // The leader may have exited; any thread's credentials do for the uid.
+    (options & wanted != 0).then(|| Event::Report(child.stop_report.unwrap_or(StopReport::Continued), 0))
+}
+
+/// Removes a zombie that was waited for.
+fn reap(tree: &mut TaskTree, pid: Pid) {
+    tree.remove_process(pid);
+}
+
+/// Tells the parent of `pid` that it stopped or continued, with the tree locked (`do_notify_parent_cldstop`).
+pub(crate) fn report_stop(tree: &mut TaskTree, pid: Pid, report: StopReport, uid: u32) {
+    let Some(process) = tree.process_mut(pid) else { return };
+    process.stop_report = Some(report);
+    let parent_pid = process.parent;
+    let Some(parent) = tree.process(parent_pid) else { return };
+    let group = std::sync::Arc::clone(&parent.group);
+    let threads = tree.threads_of(parent_pid);
+    let action = group.handlers.read().get(SIGCHLD);
+    let (code, status) = match report {
+        StopReport::Stopped(signo) => (CLD_STOPPED, signo),
+        StopReport::Continued => (CLD_CONTINUED, crate::signal::SIGCONT),
+    };
+    if action.handler != SIG_IGN && action.flags & SA_NOCLDSTOP == 0 {
+        let fields = Fields::Child { pid, uid, status, utime: 0, stime: 0 };
+        let info = SigInfo { signo: SIGCHLD, errno: 0, code, fields };
+        send::queue_to_group(&group, &threads, info);
+    }
+    group.child_events.wake(Events::IN);
+}
+
+/// Tells the parent of the zombie `pid` about it, with the tree locked (`do_notify_parent`). Returns whether the parent does not
+/// want to wait for it, so that it can go at once.
+pub(crate) fn report_exit(tree: &mut TaskTree, pid: Pid) -> bool {
+    let Some(process) = tree.process(pid) else { return false };
+    let (Some(zombie), signo) = (process.zombie, process.exit_signal) else { return false };
+    let exit_group = std::sync::Arc::clone(&process.group);
+    let parent_pid = process.parent;
+    let Some(parent) = tree.process(parent_pid) else { return parent_pid == 0 };
+    let group = std::sync::Arc::clone(&parent.group);
+    let threads = tree.threads_of(parent_pid);
+    let mut unwanted = false;
+    if signo == SIGCHLD {
+        let action = group.handlers.read().get(SIGCHLD);
+        unwanted = action.handler == SIG_IGN || action.flags & SA_NOCLDWAIT != 0;
+    }
+    if signo != 0 {
+        let (code, status) = zombie.status.child_code();
+        let ticks = i64::try_from(zombie.own_time.as_millis() / 10).unwrap_or(i64::MAX);
+        let fields = Fields::Child { pid, uid: zombie.uid, status, utime: ticks, stime: 0 };
+        send::queue_to_group(&group, &threads, SigInfo { signo, errno: 0, code, fields });
+    }
+    group.child_events.wake(Events::IN);
+    exit_group.exit_events.wake(Events::IN | Events::RDNORM);
+    unwanted
 }

@@ -5,3 +5,5 @@ pub mod pipe;
 mod pipe_buffer;
 pub mod pipe_inode;
 pub mod tmpfs;
+pub mod pidfd;
+pub mod tty_hook;

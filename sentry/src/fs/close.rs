@@ -1,0 +1,23 @@
+//! What closing a descriptor does besides forgetting it.
+
+use std::sync::Arc;
+
+use super::{
+    fd_table::FdTable,
+    file::{File, FileCx},
+};
+use crate::task::Task;
+
+/// A descriptor of `file` was closed by `task` (`filp_close`).
+pub fn close(task: &Task, file: &Arc<File>) {
+    file.ops().on_close(FileCx { task, file });
+}
+
+/// `task` lets go of `files`; the last user closes every descriptor.
+pub fn close_all(task: &Task, files: Arc<FdTable>) {
+    if let Some(files) = Arc::into_inner(files) {
+        for file in files.remove_range(0, u32::MAX, |_| true) {
+            close(task, &file);
+        }
+    }
+}

@@ -1,0 +1,15 @@
+//! How sessions refer to terminals without knowing them.
+
+use std::sync::Arc;
+
+/// A terminal as the task tree sees it.
+pub trait Terminal: Send + Sync {
+    /// `tty_nr` of /proc/PID/stat.
+    fn device(&self) -> u64;
+
+    /// The session leader has gone: hang up.
+    fn hang_up(&self);
+}
+
+/// A session's controlling terminal.
+pub type TtyRef = Arc<dyn Terminal>;
