@@ -7,6 +7,7 @@
 //! `task/block.rs` sleeps; no lock is held while sleeping or while the guest runs.
 #![forbid(unsafe_code)]
 
+pub mod boot;
 pub mod credentials;
 pub mod error;
 pub mod fs;

@@ -184,6 +184,16 @@ impl ThreadCx {
         }
     }
 
+    /// The first program of a process that was made from outside.
+    pub(crate) fn enter(&mut self, program: &Program) -> Result<()> {
+        let mm = self.task.mm()?;
+        let secure = self.change_credentials(program);
+        self.load(&mm, program, secure)?;
+        self.reset_process(program, secure);
+        self.task.group.has_execed.store(false, Ordering::Relaxed);
+        Ok(())
+    }
+
     /// Ends every other thread of the process and takes the leader's place (`de_thread`).
     fn end_other_threads(&self) -> Result<(), crate::task::block::WaitError> {
         let task = &self.task;

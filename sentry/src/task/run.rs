@@ -34,6 +34,30 @@ pub(crate) fn spawn(task: Arc<Task>, context: Box<dyn Context>, regs: Registers)
         .map_err(|_| linux_abi::Errno::EAGAIN)
 }
 
+/// As [`spawn`], for a process that comes from outside: its thread first loads `program`.
+///
+/// # Errors
+/// `EAGAIN` when the host has no thread left.
+pub(crate) fn spawn_program(
+    task: Arc<Task>,
+    context: Box<dyn Context>,
+    regs: Registers,
+    program: super::exec::Program,
+) -> linux_abi::Result<()> {
+    let mut cx = ThreadCx { task, context, regs, fault: LastFault::default() };
+    std::thread::Builder::new()
+        .stack_size(STACK_SIZE)
+        .spawn(move || match cx.enter(&program) {
+            Ok(()) => {
+                drop(program);
+                cx.run();
+            }
+            Err(_) => cx.exit(ExitStatus::Signaled { signo: SIGKILL, core: false }),
+        })
+        .map(drop)
+        .map_err(|_| linux_abi::Errno::EAGAIN)
+}
+
 /// What signal frames show of the thread's last fault.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct LastFault {

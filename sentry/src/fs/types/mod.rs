@@ -1,4 +1,5 @@
 //! The kinds of files and filesystems, one module each.
+pub mod console;
 pub mod epoll;
 pub mod eventfd;
 pub mod pipe;
@@ -6,4 +7,5 @@ mod pipe_buffer;
 pub mod pipe_inode;
 pub mod tmpfs;
 pub mod pidfd;
+pub mod stdio;
 pub mod tty_hook;

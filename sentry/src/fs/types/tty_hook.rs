@@ -7,6 +7,9 @@ pub trait Terminal: Send + Sync {
     /// `tty_nr` of /proc/PID/stat.
     fn device(&self) -> u64;
 
+    /// Its size changed on the outside.
+    fn resize(&self, rows: u16, columns: u16);
+
     /// The session leader has gone: hang up.
     fn hang_up(&self);
 }
