@@ -2,7 +2,10 @@
 
 use std::{
     collections::HashMap,
-    sync::Arc,
+    sync::{
+        Arc,
+        atomic::{AtomicU32, Ordering},
+    },
     time::Instant,
 };
 
@@ -10,9 +13,22 @@ use parking_lot::{Condvar, Mutex, RwLock};
 use platform::Platform;
 
 use crate::{
-    fs::{dentry::DentryCache, device::Devices, types::pipe_inode::PipeFs},
+    fs::{
+        dentry::DentryCache,
+        device::Devices,
+        locks::LockWaits,
+        types::{
+            pipe_inode::PipeFs,
+            tmpfs::{TmpFs, TmpOptions},
+        },
+    },
     task::{Pid, tree::TaskTree, wait::ExitStatus},
 };
+
+/// The device number of [`Kernel::shmem`].
+const SHMEM_DEV: u64 = 1;
+/// Below are the numbers of filesystems that exist once.
+const FIRST_DEV: u32 = 32;
 
 /// One sandbox's kernel. Everything global hangs here: there are no statics with state.
 pub struct Kernel {
@@ -28,6 +44,12 @@ pub struct Kernel {
     pub dentries: DentryCache,
     /// Held over renames of directories, and over walks that must not see one (`s_vfs_rename_mutex`).
     pub rename_lock: Mutex<()>,
+    /// Who waits for whose record lock.
+    pub lock_waits: LockWaits,
+    /// The minor number of the next filesystem without a device.
+    next_dev: AtomicU32,
+    /// Files of memfd_create(2), and what else is shared memory without a name.
+    pub shmem: Arc<TmpFs>,
     /// Device drivers.
     pub devices: Devices,
     /// Held over changes of interest lists of epoll instances that watch each other.
@@ -100,6 +122,7 @@ pub struct KernelInit {
 impl Kernel {
     /// A kernel without processes.
     pub fn new(init: KernelInit) -> Arc<Kernel> {
+        let shmem_size = init.host.memory / 2;
         Arc::new(Kernel {
             platform: init.platform,
             host: init.host,
@@ -107,7 +130,10 @@ impl Kernel {
             uts: RwLock::new(Uts { hostname: init.hostname, domainname: b"(none)".to_vec() }),
             dentries: DentryCache::new(16 << 10),
             rename_lock: Mutex::default(),
+            lock_waits: LockWaits::default(),
             devices: Devices::default(),
+            next_dev: AtomicU32::new(FIRST_DEV),
+            shmem: TmpFs::new(SHMEM_DEV, &TmpOptions::with_size(shmem_size)),
             epoll_nesting: Mutex::default(),
             pipefs: Arc::default(),
             started: Instant::now(),
@@ -115,6 +141,11 @@ impl Kernel {
             exits: Mutex::default(),
             exited: Condvar::new(),
         })
+    }
+
+    /// A device number for a new filesystem without a device (`get_anon_bdev`).
+    pub fn new_dev(&self) -> u64 {
+        linux_abi::stat::makedev(0, self.next_dev.fetch_add(1, Ordering::Relaxed))
     }
 
     /// Fills `bytes` from the host's generator.

@@ -1,19 +1,23 @@
 //! Descriptor tables: small integers to open file descriptions (`struct files_struct`).
 
-use std::sync::Arc;
+use std::sync::{
+    Arc,
+    atomic::{AtomicU64, Ordering},
+};
 
 use linux_abi::{Errno, Result};
 use parking_lot::Mutex;
 
-use super::file::File;
+use super::{file::File, locks::Owner};
 
 /// The most descriptors any table can hold (`fs.nr_open`).
 pub const NR_OPEN: u32 = 1 << 20;
 
 /// A table of descriptors, shared by the threads of a process (or by `CLONE_FILES`).
-#[derive(Default)]
 pub struct FdTable {
     slots: Mutex<Slots>,
+    /// Identity as an owner of POSIX locks.
+    id: u64,
 }
 
 #[derive(Clone, Default)]
@@ -72,12 +76,30 @@ fn number(at: usize) -> i32 {
 impl FdTable {
     /// An empty table.
     pub fn new() -> Arc<FdTable> {
-        Arc::new(FdTable::default())
+        FdTable::build(Slots::default())
     }
 
     /// A copy with the same descriptions (fork).
     pub fn duplicate(&self) -> Arc<FdTable> {
-        Arc::new(FdTable { slots: Mutex::new(self.slots.lock().clone()) })
+        FdTable::build(self.slots.lock().clone())
+    }
+
+    fn build(slots: Slots) -> Arc<FdTable> {
+        static NEXT: AtomicU64 = AtomicU64::new(1);
+        Arc::new(FdTable { slots: Mutex::new(slots), id: NEXT.fetch_add(1, Ordering::Relaxed) })
+    }
+
+    /// Who its POSIX locks belong to.
+    pub fn lock_owner(&self) -> Owner {
+        Owner::Process(self.id)
+    }
+
+    /// Releases the POSIX locks on a file of which a descriptor was just closed: closing *any* descriptor of a file
+    /// gives up all of the process's locks on it (fcntl(2)).
+    pub fn release_locks(&self, file: &File) {
+        if let Some(inode) = file.inode() {
+            inode.common().locks.release(self.lock_owner());
+        }
     }
 
     /// The file at `fd`.
@@ -180,5 +202,17 @@ impl FdTable {
     /// How many descriptors are open.
     pub fn open_count(&self) -> usize {
         self.slots.lock().open
+    }
+}
+
+impl Drop for FdTable {
+    /// The process is gone.
+    fn drop(&mut self) {
+        let owner = self.lock_owner();
+        for entry in self.slots.get_mut().entries.drain(..).flatten() {
+            if let Some(inode) = entry.file.inode() {
+                inode.common().locks.release(owner);
+            }
+        }
     }
 }

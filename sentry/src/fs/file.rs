@@ -19,6 +19,7 @@ use parking_lot::Mutex;
 use super::{
     inode::Inode,
     io::{Sink, Source},
+    locks::Owner,
     path::Path,
 };
 use crate::{
@@ -304,6 +305,17 @@ impl File {
     /// A number no other open file of this sandbox has had.
     pub fn id(&self) -> u64 {
         self.id
+    }
+}
+
+impl Drop for File {
+    /// The last descriptor is gone, and with it the locks of this description.
+    fn drop(&mut self) {
+        if let Some(inode) = &self.inode {
+            let locks = &inode.common().locks;
+            locks.unflock(self.id);
+            locks.release(Owner::Description(self.id));
+        }
     }
 }
 

@@ -8,6 +8,7 @@ pub mod dentry;
 pub mod describe;
 pub mod device;
 pub mod directory;
+pub mod entries;
 pub mod fd_table;
 pub mod file;
 pub mod file_limits;
