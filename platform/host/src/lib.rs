@@ -1,6 +1,7 @@
 //! The safe edge of the host kernel: what nix lacks, wrapped so that no caller needs `unsafe`.
 //!
-//! For starting and confining the project's own processes: [`spawn`], [`caps`], [`mount`], [`tty`], [`seccomp`].
+//! For starting and confining the project's own processes: [`spawn`], [`caps`], [`mount`], [`tty`], [`seccomp`],
+//! [`violations`].
 //!
 //! For the platform: [`shared`], memory shared with a process that is not trusted; [`futex`], sleeping on a word of it;
 //! [`memfd`]; [`fdpass`], passing descriptors; [`process`], other processes' memory, signals, ends and clocks;
@@ -20,6 +21,7 @@ pub mod seccomp;
 pub mod shared;
 pub mod spawn;
 pub mod tty;
+pub mod violations;
 
 use std::io;
 

@@ -18,7 +18,7 @@ use nix::{
     errno::Errno,
     fcntl::{FcntlArg, fcntl},
     sys::{
-        signal::{SigSet, SigmaskHow, Signal, kill, pthread_sigmask},
+        signal::{SigSet, SigmaskHow, Signal, pthread_sigmask},
         wait::{Id, WaitPidFlag, WaitStatus, waitid},
     },
     unistd::Pid,
@@ -67,8 +67,7 @@ impl Child {
 
     /// Sends `SIGKILL`. No error if it is gone.
     pub fn kill(&self) {
-        // The process has not been waited for, so the number cannot belong to another one.
-        let _ = kill(self.pid, Signal::SIGKILL);
+        let _ = send_signal(self.pidfd.as_fd(), Signal::SIGKILL);
     }
 
     /// Waits for its end.
@@ -94,6 +93,30 @@ impl Child {
             status => Ok(Some(status)),
         }
     }
+}
+
+/// A pidfd of a process (`pidfd_open(2)`).
+///
+/// # Errors
+/// `ESRCH`.
+pub fn open_pidfd(pid: Pid) -> Result<OwnedFd, Errno> {
+    // SAFETY: takes two numbers.
+    let fd = Errno::result(unsafe { libc::syscall(libc::SYS_pidfd_open, pid.as_raw(), 0u32) })?;
+    // SAFETY: pidfd_open returned a new descriptor that nothing else owns.
+    Ok(unsafe { OwnedFd::from_raw_fd(RawFd::try_from(fd).map_err(|_| Errno::EBADF)?) })
+}
+
+/// Sends a signal to the process of a pidfd: never to another one that got its number.
+///
+/// # Errors
+/// `ESRCH`, `EPERM`.
+pub fn send_signal(pidfd: BorrowedFd<'_>, signal: Signal) -> Result<(), Errno> {
+    let (fd, number) = (pidfd.as_raw_fd(), signal as c_int);
+    // SAFETY: numbers, and a null siginfo, which means kill(2)'s.
+    let done = unsafe {
+        libc::syscall(libc::SYS_pidfd_send_signal, fd, number, ptr::null_mut::<libc::siginfo_t>(), 0u32)
+    };
+    Errno::result(done).map(drop)
 }
 
 /// Which step failed.
