@@ -88,23 +88,24 @@ impl Describe for std::io::Error {
     }
 }
 
-impl Describe for serde_json::Error {
-    fn describe(&self) -> String {
-        self.to_string()
-    }
-}
-
 impl Describe for Error {
     fn describe(&self) -> String {
         self.message.clone()
     }
 }
 
-impl Describe for host::spawn::SpawnError {
-    fn describe(&self) -> String {
-        self.to_string()
-    }
+/// For errors that say it well themselves.
+macro_rules! describe_as_displayed {
+    ($($error:ty),* $(,)?) => {
+        $(impl Describe for $error {
+            fn describe(&self) -> String {
+                self.to_string()
+            }
+        })*
+    };
 }
+
+describe_as_displayed!(host::spawn::SpawnError, gofer::Error, platform::systrap::Error, serde_json::Error);
 
 #[cfg(test)]
 mod tests {

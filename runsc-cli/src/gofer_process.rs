@@ -7,7 +7,6 @@ use std::{
 
 use nix::sys::prctl;
 
-use crate::gofer_shim as gofer;
 use crate::{
     control::{
         protocol::{Event, GoferConfig},
@@ -48,6 +47,7 @@ fn run(control: BorrowedFd<'_>) -> Result<()> {
     logging::to_stderr(config.log_level, "gofer");
     jail::namespaces::take_identity(config.identity, config.attached, control)?;
     let connection = fds.take(config.connection)?;
-    prctl::set_no_new_privs().context("prctl(PR_SET_NO_NEW_PRIVS)")?;
-    gofer::serve(connection).context("serving files")
+    // Changing ids made this process undumpable, and so its own /proc files somebody else's.
+    prctl::set_dumpable(true).context("prctl(PR_SET_DUMPABLE)")?;
+    gofer::run(connection).context("serving files")
 }

@@ -14,7 +14,6 @@ pub mod commands;
 pub mod control;
 pub mod error;
 pub mod gofer_process;
-pub mod gofer_shim;
 pub mod jail;
 pub mod logging;
 pub mod mounts;

@@ -3,7 +3,6 @@
 
 use std::path::{Component, Path};
 
-use crate::gofer_shim as gofer;
 use crate::{
     control::{
         protocol::{Mount, MountFlags, MountKind},

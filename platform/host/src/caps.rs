@@ -107,6 +107,22 @@ pub fn drop_all() -> Result<(), Errno> {
 /// # Errors
 /// As capset(2).
 pub fn keep_only(mask: u64) -> Result<(), Errno> {
+    shut_off(mask)?;
+    let kept = get()?.permitted & mask;
+    set(Sets { effective: kept, permitted: kept, inheritable: 0 })
+}
+
+/// Makes sure that no program this process executes has a capability, while it keeps its own.
+///
+/// # Errors
+/// As capset(2).
+pub fn keep_from_programs() -> Result<(), Errno> {
+    shut_off(0)?;
+    set(Sets { inheritable: 0, ..get()? })
+}
+
+/// Takes the capabilities that are not in `mask` out of the bounding set, empties the ambient set and locks the secure bits.
+fn shut_off(mask: u64) -> Result<(), Errno> {
     for capability in 0..u64::BITS {
         if mask >> capability & 1 == 0 {
             match prctl(libc::PR_CAPBSET_DROP, u64::from(capability), 0) {
@@ -121,9 +137,7 @@ pub fn keep_only(mask: u64) -> Result<(), Errno> {
         Ok(()) | Err(Errno::EPERM) => {}
         Err(other) => return Err(other),
     }
-    prctl(libc::PR_CAP_AMBIENT, libc::PR_CAP_AMBIENT_CLEAR_ALL as u64, 0)?;
-    let kept = get()?.permitted & mask;
-    set(Sets { effective: kept, permitted: kept, inheritable: 0 })
+    prctl(libc::PR_CAP_AMBIENT, libc::PR_CAP_AMBIENT_CLEAR_ALL as u64, 0)
 }
 
 /// `NOROOT`, `NO_SETUID_FIXUP` and `NO_CAP_AMBIENT_RAISE` set, `KEEP_CAPS` clear, all of them locked (linux/securebits.h).

@@ -1,24 +1,29 @@
 //! The seam between the command line and the sentry library.
 
-use std::os::fd::OwnedFd;
+use std::{os::fd::OwnedFd, sync::Arc};
+
+use platform::systrap::Systrap;
 
 use crate::{
     control::{
         protocol::{ExitStatus, Platform, Process, ProcessInfo, SandboxConfig, Target},
         wire::Attachments,
     },
-    error::{Error, Result},
+    error::{Context, Error, Result},
 };
-
-/// What runs guest code.
-pub struct PlatformHandle;
 
 /// Makes the platform. Must be called while the process has one thread.
 ///
 /// # Errors
 /// The host lacks what it needs.
-pub fn make_platform(_platform: Platform) -> Result<PlatformHandle> {
-    Ok(PlatformHandle)
+pub fn make_platform(platform: Platform) -> Result<Arc<dyn platform::Platform>> {
+    match platform {
+        Platform::Systrap => {
+            let systrap = Systrap::new(platform::systrap::Config::default());
+            Ok(Arc::new(systrap.context("the systrap platform")?))
+        }
+        Platform::Ptrace => Err(Error::new("the ptrace platform does not exist yet")),
+    }
 }
 
 /// The guest's kernel.
@@ -40,7 +45,7 @@ impl Guest {
     pub fn new(
         _config: SandboxConfig,
         _fds: &mut Attachments,
-        _platform: PlatformHandle,
+        _platform: Arc<dyn platform::Platform>,
         _gofer: OwnedFd,
     ) -> Result<Guest> {
         Ok(Guest)

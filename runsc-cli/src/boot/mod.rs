@@ -2,8 +2,9 @@
 //!
 //! `runsc` starts it by re-executing itself, as the first process of a new user and pid namespace, with a control
 //! socket as standard input and an empty environment. [`main`] then, in this order: leaves the host's other
-//! namespaces, learns its configuration, becomes nobody, leaves the host's files, gives up its capabilities, makes
-//! the platform (which forks: everything so far holds for stubs too), installs its system-call filter, and serves.
+//! namespaces, learns its configuration, becomes nobody, makes the platform (whose processes have no capabilities from
+//! the start), leaves the host's files together with them, gives up its own capabilities, installs its
+//! system-call filter, and serves.
 
 pub mod guest;
 pub mod server;
@@ -56,21 +57,26 @@ fn boot(control: BorrowedFd<'_>) -> Result<Infallible> {
     jail::namespaces::take_identity(config.identity, config.attached, control)?;
     // Changing ids made this process undumpable, and so its own /proc files root's.
     prctl::set_dumpable(true).context("prctl(PR_SET_DUMPABLE)")?;
-    let mut oom_score = OomScore::open();
-    jail::root::enter_empty()?;
+    if !jail::root::mount_proc()? {
+        log::info!("no /proc of our own here: guests have no vdso");
+    }
     jail::limits::set()?;
     prctl::set_no_new_privs().context("prctl(PR_SET_NO_NEW_PRIVS)")?;
-    host::caps::drop_all().context("dropping capabilities")?;
-    phases.end("jail");
+    host::caps::keep_from_programs().context("dropping capabilities")?;
+    phases.end("identity");
 
-    // Whatever the platform forks here is inside the jail already. Stubs stay dumpable: their memory is read.
-    prctl::set_dumpable(true).context("prctl(PR_SET_DUMPABLE)")?;
+    // It looks at its first stub in /proc, so it comes before the empty root, to which stubs move as well.
+    let mut oom_score = OomScore::open();
     oom_score.set(OomScore::STUBS);
     let platform = guest::make_platform(config.platform)?;
     oom_score.restore();
     drop(oom_score);
-    prctl::set_dumpable(false).context("prctl(PR_SET_DUMPABLE)")?;
     phases.end("platform");
+
+    jail::root::enter_empty()?;
+    host::caps::drop_all().context("dropping capabilities")?;
+    prctl::set_dumpable(false).context("prctl(PR_SET_DUMPABLE)")?;
+    phases.end("jail");
 
     let on_violation = if config.log_level >= log::LevelFilter::Debug {
         host::violations::report().context("sigaction")?;

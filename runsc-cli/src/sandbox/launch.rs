@@ -20,7 +20,6 @@ use nix::{
 };
 
 use super::{cgroup::Cgroup, hints, idmap};
-use crate::gofer_shim as gofer;
 use crate::{
     control::{
         client::Client,
