@@ -272,6 +272,23 @@ pub trait Context: Send {
     /// As [`AddressSpace::read`].
     fn write(&mut self, at: UserAddr, from: &[u8]) -> Result<(), AccessFault>;
 
+    /// Replaces the 32-bit word at `at` (four-byte aligned, checked by the caller) by `new` if it is `old`, and returns
+    /// what it was. Must be one atomic operation as seen by every guest thread that maps the word, and needs write access
+    /// even if it does not write, as Linux's `futex_cmpxchg_value_locked`.
+    ///
+    /// **This default is not atomic**: guest threads that run meanwhile can change the word between the read and the write.
+    /// A backend replaces it, systrap with a `lock cmpxchg` by the stub's own thread.
+    ///
+    /// # Errors
+    /// As [`AddressSpace::read`].
+    fn compare_exchange_u32(&mut self, at: UserAddr, old: u32, new: u32) -> Result<u32, AccessFault> {
+        let mut word = [0; 4];
+        self.read(at, &mut word)?;
+        let was = u32::from_le_bytes(word);
+        self.write(at, &if was == old { new } else { was }.to_le_bytes())?;
+        Ok(was)
+    }
+
     /// Maps `range`, replacing what is there (`MAP_FIXED`).
     ///
     /// # Errors
@@ -327,6 +344,17 @@ pub trait Context: Send {
 
     /// Processor time used by this guest thread.
     fn cpu_time(&mut self) -> Duration;
+
+    /// Registers the guest's rseq(2) area (address, length, signature) with the host for this thread, or ends the
+    /// registration: the host alone knows of preemptions and migrations. Until it is ended the guest's area is written at
+    /// every return to user mode; a backend ends it before the memory goes away. Copied by [`Context::fork`], not by
+    /// [`Context::clone_thread`].
+    ///
+    /// # Errors
+    /// `ENOSYS` where it cannot be done; the host's.
+    fn set_rseq(&mut self, _area: Option<(UserAddr, u32, u32)>) -> Result<(), Errno> {
+        Err(Errno::ENOSYS)
+    }
 }
 
 /// Interrupts a guest thread.

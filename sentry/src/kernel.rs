@@ -22,7 +22,7 @@ use crate::{
             tmpfs::{TmpFs, TmpOptions},
         },
     },
-    task::{Pid, tree::TaskTree, wait::ExitStatus},
+    task::{Pid, futex::FutexTable, tree::TaskTree, wait::ExitStatus},
 };
 
 /// The device number of [`Kernel::shmem`].
@@ -54,6 +54,8 @@ pub struct Kernel {
     pub devices: Devices,
     /// Held over changes of interest lists of epoll instances that watch each other.
     pub epoll_nesting: Mutex<()>,
+    /// Who waits on which word of guest memory.
+    pub futexes: FutexTable,
     /// Where anonymous pipes have their inodes.
     pub pipefs: Arc<PipeFs>,
     /// When the sandbox was started: the zero of uptime.
@@ -135,6 +137,7 @@ impl Kernel {
             next_dev: AtomicU32::new(FIRST_DEV),
             shmem: TmpFs::new(SHMEM_DEV, &TmpOptions::with_size(shmem_size)),
             epoll_nesting: Mutex::default(),
+            futexes: FutexTable::default(),
             pipefs: Arc::default(),
             started: Instant::now(),
             unimplemented: Unimplemented::default(),

@@ -222,7 +222,7 @@ macro_rules! x86_64 {
             199  fremovexattr            (fd: Fd, name: CStr)                                            => not_yet(ENOSYS);
             200  tkill                   (tid: Pid, sig: SigNo)                                          => full;
             201  time                    (tloc: OutStruct(Long))                                         => not_yet(ENOSYS);
-            202  futex                   (uaddr: Addr, op: Enum(Futex), val: u32, timeout: Ptr, uaddr2: Addr, val3: u32) => not_yet(ENOSYS);
+            202  futex                   (uaddr: Addr, op: Enum(Futex), val: u32, timeout: Ptr, uaddr2: Addr, val3: u32) => full;
             203  sched_setaffinity       (pid: Pid, len: u32, mask: InCpuSet(len))                       => not_yet(ENOSYS);
             204  sched_getaffinity       (pid: Pid, len: u32, mask: OutCpuSet(len))                      => not_yet(ENOSYS);
             205  set_thread_area         (u_info: Ptr)                                                   => never(ENOSYS) "32-bit only; use arch_prctl";
@@ -293,8 +293,8 @@ macro_rules! x86_64 {
             270  pselect6                (nfds: i32, readfds: FdSet(nfds), writefds: FdSet(nfds), exceptfds: FdSet(nfds), timeout: InOutStruct(Timespec), sigmask: InStruct(SigSetArg)) => full;
             271  ppoll                   (fds: InOutArray(PollFd, nfds), nfds: u32, timeout: InOutStruct(Timespec), sigmask: InStruct(SigSet), sigsetsize: usize) => full;
             272  unshare                 (flags: Flags64(Clone))                                         => partial "no namespaces";
-            273  set_robust_list         (head: Ptr, len: usize)                                         => not_yet(ENOSYS);
-            274  get_robust_list         (pid: Pid, head: OutStruct(Pointer), len: OutStruct(Long))      => not_yet(ENOSYS);
+            273  set_robust_list         (head: Ptr, len: usize)                                         => full;
+            274  get_robust_list         (pid: Pid, head: OutStruct(Pointer), len: OutStruct(Long))      => full;
             275  splice                  (fd_in: Fd, off_in: InOutStruct(Off), fd_out: Fd, off_out: InOutStruct(Off), len: usize, flags: Flags(Splice)) => not_yet(ENOSYS);
             276  tee                     (fd_in: Fd, fd_out: Fd, len: usize, flags: Flags(Splice))       => not_yet(ENOSYS);
             277  sync_file_range         (fd: Fd, offset: i64, nbytes: i64, flags: Flags(SyncFileRange)) => not_yet(ENOSYS);
@@ -354,7 +354,7 @@ macro_rules! x86_64 {
             331  pkey_free               (pkey: i32)                                                     => not_yet(EINVAL);
             332  statx                   (dirfd: DirFd, path: Path, flags: Flags(At), mask: Flags(Statx), buf: OutStruct(Statx)) => not_yet(ENOSYS);
             333  io_pgetevents           (ctx: Hex, min_nr: i64, nr: i64, events: Ptr, timeout: InStruct(Timespec), sig: InStruct(SigSetArg)) => not_yet(ENOSYS);
-            334  rseq                    (rseq: Ptr, len: u32, flags: Flags(Rseq), sig: Hex32)           => not_yet(ENOSYS);
+            334  rseq                    (rseq: Ptr, len: u32, flags: Flags(Rseq), sig: Hex32)           => partial "only where the platform can register the area with the host";
             335  uretprobe               ()                                                              => never(ENOSYS) "for the kernel's own probes";
             336  uprobe                  ()                                                              => never(ENXIO) "for the kernel's own probes";
             424  pidfd_send_signal       (pidfd: Fd, sig: SigNo, info: InStruct(SigInfo), flags: u32)    => full;
@@ -382,14 +382,14 @@ macro_rules! x86_64 {
             446  landlock_restrict_self  (ruleset_fd: Fd, flags: u32)                                    => not_yet(ENOSYS);
             447  memfd_secret            (flags: u32)                                                    => not_yet(ENOSYS);
             448  process_mrelease        (pidfd: Fd, flags: u32)                                         => not_yet(ENOSYS);
-            449  futex_waitv             (waiters: InArray(FutexWaitv, nr), nr: u32, flags: u32, timeout: InStruct(Timespec), clock: Enum(Clock)) => not_yet(ENOSYS);
+            449  futex_waitv             (waiters: InArray(FutexWaitv, nr), nr: u32, flags: u32, timeout: InStruct(Timespec), clock: Enum(Clock)) => full;
             450  set_mempolicy_home_node (start: Addr, len: u64, home_node: u64, flags: u64)             => not_yet(ENOSYS);
             451  cachestat               (fd: Fd, range: InStruct(CachestatRange), cstat: OutStruct(Cachestat), flags: u32) => not_yet(ENOSYS);
             452  fchmodat2               (dirfd: DirFd, path: Path, mode: Mode, flags: Flags(At))        => not_yet(ENOSYS);
             453  map_shadow_stack        (addr: Addr, size: u64, flags: u32)                             => never(ENOSYS) "no shadow stacks";
-            454  futex_wake              (uaddr: Addr, mask: Hex, nr: i32, flags: Flags(Futex2))         => not_yet(ENOSYS);
-            455  futex_wait              (uaddr: Addr, val: u64, mask: Hex, flags: Flags(Futex2), timeout: InStruct(Timespec), clock: Enum(Clock)) => not_yet(ENOSYS);
-            456  futex_requeue           (waiters: Ptr, flags: u32, nr_wake: i32, nr_requeue: i32)       => not_yet(ENOSYS);
+            454  futex_wake              (uaddr: Addr, mask: Hex, nr: i32, flags: Flags(Futex2))         => full;
+            455  futex_wait              (uaddr: Addr, val: u64, mask: Hex, flags: Flags(Futex2), timeout: InStruct(Timespec), clock: Enum(Clock)) => full;
+            456  futex_requeue           (waiters: Ptr, flags: u32, nr_wake: i32, nr_requeue: i32)       => full;
             457  statmount               (req: Ptr, buf: Ptr, bufsize: usize, flags: u32)                => not_yet(ENOSYS);
             458  listmount               (req: Ptr, mnt_ids: Ptr, nr_mnt_ids: usize, flags: u32)         => not_yet(ENOSYS);
             459  lsm_get_self_attr       (attr: u32, ctx: Ptr, size: Ptr, flags: u32)                    => not_yet(ENOSYS);

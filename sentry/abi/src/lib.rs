@@ -7,6 +7,7 @@
 //! * [`addr`]: user addresses and ranges: *allegations* by the guest, not references.
 //! * [`event`]: poll, epoll and the descriptors that exist to be waited for.
 //! * [`fcntl`]: flags and commands of the file calls.
+//! * [`futex`]: futexes and robust lists.
 //! * [`stat`]: structures of the stat family.
 //! * [`time`]: clocks and times.
 #![forbid(unsafe_code)]
@@ -15,6 +16,7 @@ pub mod addr;
 pub mod errno;
 pub mod event;
 pub mod fcntl;
+pub mod futex;
 pub mod stat;
 pub mod time;
 

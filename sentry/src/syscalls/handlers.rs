@@ -7,6 +7,7 @@ pub(super) use super::{
     },
     epoll::{epoll_create, epoll_create1, epoll_ctl, epoll_pwait, epoll_pwait2, epoll_wait},
     eventfd::{eventfd, eventfd2},
+    futex::{futex, futex_requeue, futex_wait, futex_waitv, futex_wake, get_robust_list, set_robust_list},
     identity::{
         getpgid, getpgrp, getpid, getppid, getsid, gettid, set_tid_address, setdomainname, sethostname, setns, setpgid,
         setsid, uname, unshare,
@@ -21,6 +22,7 @@ pub(super) use super::{
     prctl::{arch_prctl, personality, prctl, syslog},
     process::{clone, clone3, execve, execveat, exit, exit_group, fork, vfork, wait4, waitid},
     resource::{getrandom, getrlimit, getrusage, prlimit64, setrlimit, sysinfo},
+    rseq::rseq,
     signal::{
         kill, pause, restart_syscall, rt_sigaction, rt_sigpending, rt_sigprocmask, rt_sigqueueinfo, rt_sigreturn,
         rt_sigsuspend, rt_sigtimedwait, rt_tgsigqueueinfo, sigaltstack, tgkill, tkill,

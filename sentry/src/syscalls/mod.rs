@@ -9,6 +9,7 @@ mod handlers;
 pub mod credentials;
 pub mod epoll;
 pub mod eventfd;
+pub mod futex;
 pub mod identity;
 pub mod memory;
 pub mod pidfd;
@@ -17,6 +18,7 @@ pub mod poll;
 pub mod prctl;
 pub mod process;
 pub mod resource;
+pub mod rseq;
 pub mod signal;
 mod temporary_mask;
 mod timeout;
@@ -93,6 +95,9 @@ pub(crate) fn restart(cx: &mut ThreadCx, block: RestartBlock) -> SysResult<u64> 
         RestartBlock::Poll { fds, count, deadline } => {
             poll::poll_restart(cx, fds, count, deadline).map(|ready| ready as u64)
         }
-        RestartBlock::Sleep { .. } | RestartBlock::Futex { .. } => Err(Errno::EINTR.into()),
+        RestartBlock::Futex { addr, value, bitset, private, deadline } => {
+            futex::futex_restart(cx, addr, value, bitset, private, deadline).map(|woken| woken as u64)
+        }
+        RestartBlock::Sleep { .. } => Err(Errno::EINTR.into()),
     }
 }

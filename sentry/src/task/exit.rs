@@ -37,6 +37,8 @@ impl Task {
 impl ThreadCx {
     /// The last thing a task's thread does. `status` is the process's if this is its last thread.
     pub(crate) fn exit(mut self, status: ExitStatus) {
+        // From here on it can inherit no futex.
+        self.task.futexes_left.store(true, Ordering::SeqCst);
         self.release_memory();
         let task = Arc::clone(&self.task);
         *task.cpu_time.lock() = self.context.cpu_time();
@@ -60,7 +62,7 @@ impl ThreadCx {
             if mm.users() > 1 && self.write_obj(UserAddr(clear), &0u32).is_ok() {
                 let space = Arc::clone(&mm.space);
                 let _ = space;
-                crate::task::futex::wake_address(&mm, clear, 1);
+                crate::task::futex::wake_address(&self.task, clear, 1);
             }
         }
         if let Some(wait) = self.task.vfork_done.lock().take() {

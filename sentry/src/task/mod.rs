@@ -80,6 +80,8 @@ pub struct Task {
     pub clear_child_tid: AtomicU64,
     /// Head of the robust futex list, and its length argument.
     pub robust_list: AtomicU64,
+    /// It ends and has given up the futexes it owns: nobody may wait for it any more.
+    pub futexes_left: AtomicBool,
     /// `rseq` registration: address, and signature in the upper half of the pair.
     pub rseq: Mutex<Option<Rseq>>,
     /// What restart_syscall(2) continues.
@@ -253,6 +255,7 @@ impl Task {
             no_new_privs: AtomicBool::new(init.no_new_privs),
             clear_child_tid: AtomicU64::new(0),
             robust_list: AtomicU64::new(0),
+            futexes_left: AtomicBool::new(false),
             rseq: Mutex::new(None),
             restart_block: Mutex::new(None),
             parent_death_signal: AtomicI32::new(0),

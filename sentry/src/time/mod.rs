@@ -1,2 +1,3 @@
 //! Clocks and timers.
+pub mod clock;
 pub mod process_timers;
