@@ -1,7 +1,6 @@
 //! Hostile guests on the systrap backend: they scribble over their slots and make the shim's calls themselves. The sentry must
 //! neither panic nor wait for ever, and the host must not be reached.
 #![cfg(target_arch = "x86_64")]
-#![expect(clippy::panic, reason = "tests")]
 
 mod common;
 
@@ -116,7 +115,7 @@ fn storm(words_between_calls: u64, mask: u64, threads: usize) {
         stop.store(true, Ordering::Relaxed);
         space.kill();
         within(Duration::from_secs(20), move || {
-            running.into_iter().for_each(|thread| thread.join().expect("no panic"))
+            running.into_iter().for_each(|thread| thread.join().expect("no panic"));
         });
     }
     // Others are not disturbed.

@@ -179,3 +179,18 @@ pub fn set_affinity(tid: i32, set: &CpuSet) -> io::Result<()> {
     check(unsafe { libc::syscall(libc::SYS_sched_setaffinity, tid, size_of::<CpuSet>(), set.0.as_ptr()) })
         .map(drop)
 }
+
+/// Whether the host gives every process the memory it asks for: no resource limit of the caller on address space or data, and
+/// no strict accounting (`vm.overcommit_memory` 2).
+#[must_use]
+pub fn memory_is_unlimited() -> bool {
+    let unlimited = |resource| {
+        let mut limit = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
+        // SAFETY: `limit` is valid for writing.
+        let result = unsafe { libc::getrlimit(resource, &raw mut limit) };
+        result == 0 && limit.rlim_cur == libc::RLIM_INFINITY
+    };
+    let strict =
+        std::fs::read_to_string("/proc/sys/vm/overcommit_memory").is_ok_and(|mode| mode.trim() == "2");
+    unlimited(libc::RLIMIT_AS) && unlimited(libc::RLIMIT_DATA) && !strict
+}

@@ -28,7 +28,6 @@ use super::{
     layout::{UNIT_LEN, slot, word},
     ops::{Op, Results},
     pace::Pace,
-    reaper::Shared,
     slot::Slot,
     space::Space,
     unit::Unit,
@@ -116,12 +115,12 @@ impl Birth {
         Ok(Birth { unit, slot, socket: ours, nonce, frame, ops })
     }
 
-    /// Checks what the parent says and enters the new process. `parent` is the forking thread's pace.
+    /// Checks what the parent says and enters the new process. `pace` is the forking thread's.
     pub(super) fn complete(
         self,
-        shared: &Arc<Shared>,
+        parent: &Space,
         results: &Results,
-        parent: Option<&Pace>,
+        pace: Option<&Pace>,
     ) -> Result<(Arc<Space>, Stub, Frame), Errno> {
         let pid = i32::try_from(results.get(CLONE)?).map_err(|_| Errno::EAGAIN)?;
         let mut nonce = [0; 8];
@@ -130,10 +129,10 @@ impl Birth {
         if read != nonce.len() || u64::from_le_bytes(nonce) != self.nonce {
             return Err(Errno::EAGAIN);
         }
-        let space = Space::new(shared, pid, self.unit, self.socket);
-        shared.register(&space)?;
+        let space = Space::new(&parent.shared, pid, self.unit, self.socket, parent.deferred.inherited());
+        parent.shared.register(&space)?;
         match host::process::wait(Children::Pid(pid), WaitMode::Poll) {
-            Ok(None) => Ok((space, Stub::newborn(self.slot, pid, parent), self.frame)),
+            Ok(None) => Ok((space, Stub::newborn(self.slot, pid, pace), self.frame)),
             _ => Err(Errno::EAGAIN),
         }
     }

@@ -8,6 +8,7 @@ use std::{
 
 use super::{
     birth::{self, Birth, FIRST},
+    deferred,
     frame::{Cause, Frame},
     handover::Stub,
     kick::Kicker,
@@ -68,8 +69,22 @@ impl SystrapContext {
         results.get(0).map(drop).map_err(MapError::Refused)
     }
 
+    /// Runs one operation that cannot fail, now or with the next hand-over.
+    fn soon(&mut self, op: Op) -> Result<(), MapError> {
+        self.stub.settle(&self.own)?;
+        self.own.deferred.count_change();
+        if self.own.defer(&self.stub.slot, op) { Ok(()) } else { self.op(op) }
+    }
+
+    /// Runs one operation that changes mappings.
+    fn change(&mut self, op: Op) -> Result<(), MapError> {
+        self.own.deferred.count_change();
+        self.op(op)
+    }
+
     /// Maps a file: its descriptor goes to the stub, is mapped there, and is closed again.
     fn map_file(&mut self, file: BorrowedFd<'_>, map: Op) -> Result<(), MapError> {
+        self.own.deferred.count_change();
         let _files = lock(&self.own.files);
         birth::send(&self.own, &[file]).map_err(MapError::Refused)?;
         let ops = [birth::receive(&self.stub.slot), map, Op::close(FIRST)];
@@ -199,7 +214,12 @@ impl Context for SystrapContext {
             Backing::Anonymous { no_reserve } => {
                 let no_reserve = if no_reserve { libc::MAP_NORESERVE } else { 0 };
                 let flags = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | libc::MAP_FIXED | no_reserve;
-                self.op(Op::mmap(range, prot, flags, -1, 0))
+                let map = Op::mmap(range, prot, flags, -1, 0);
+                if range.is_empty() || range.len() > deferred::MAX_LEN {
+                    self.change(map)
+                } else {
+                    self.soon(map)
+                }
             }
             Backing::Private { file, offset } => {
                 self.map_file(file, Op::mmap(range, prot, libc::MAP_PRIVATE | libc::MAP_FIXED, FIRST, offset))
@@ -211,22 +231,23 @@ impl Context for SystrapContext {
     }
 
     fn unmap(&mut self, range: PageRange) -> Result<(), MapError> {
-        self.op(Op::munmap(range.start(), range.len()))
+        let unmap = Op::munmap(range.start(), range.len());
+        if range.is_empty() { self.op(unmap) } else { self.soon(unmap) }
     }
 
     fn protect(&mut self, range: PageRange, prot: Prot) -> Result<(), MapError> {
-        self.op(Op::mprotect(range, prot))
+        self.change(Op::mprotect(range, prot))
     }
 
     fn remap(&mut self, from: PageRange, to: PageRange) -> Result<(), MapError> {
         let flags = if from.start() == to.start() { 0 } else { libc::MREMAP_MAYMOVE | libc::MREMAP_FIXED };
         let args = [from.start(), from.len(), to.len(), flags.cast_unsigned().into(), to.start(), 0];
-        self.op(Op::new(libc::SYS_mremap, args))
+        self.change(Op::new(libc::SYS_mremap, args))
     }
 
     fn advise(&mut self, range: PageRange, advice: i32) -> Result<(), MapError> {
         let advice = i64::from(advice).cast_unsigned();
-        self.op(Op::new(libc::SYS_madvise, [range.start(), range.len(), advice, 0, 0, 0]))
+        self.change(Op::new(libc::SYS_madvise, [range.start(), range.len(), advice, 0, 0, 0]))
     }
 
     fn clone_thread(&mut self) -> Result<Box<dyn Context>, Errno> {
@@ -241,7 +262,7 @@ impl Context for SystrapContext {
         let birth = Birth::prepare(&self.own, &self.stub.slot, Some(&self.frame))?;
         let results = self.stub.run(&self.own, &birth.ops).map_err(|_| Errno::EAGAIN)?;
         drop(files);
-        Ok(SystrapContext::process(birth.complete(&self.own.shared, &results, Some(&self.stub.pace))?))
+        Ok(SystrapContext::process(birth.complete(&self.own, &results, Some(&self.stub.pace))?))
     }
 
     fn reset(&mut self) -> Result<(), MapError> {
@@ -249,6 +270,7 @@ impl Context for SystrapContext {
         let ops = [Op::munmap(0, REGION), Op::munmap(high, TASK_END - high)];
         let results = self.stub.run(&self.own, &ops)?;
         self.frame.set_extended_state(&self.stub.slot, &self.own.shared.xstate, &[]);
+        self.own.deferred.reset_count();
         results.all(ops.len()).map_err(MapError::Refused)
     }
 

@@ -23,6 +23,64 @@ use crate::{AddressSpace, Gone};
 /// populating a large mapping.
 const OPERATIONS_TIMEOUT: Duration = Duration::from_secs(60);
 
+/// Posts the reply that is in the slot.
+fn post(slot: &Slot) {
+    let old = slot.reply().swap(word::POSTED, Ordering::SeqCst);
+    if old == word::ASLEEP {
+        futex::wake(slot.reply(), 1);
+    }
+}
+
+/// Sleeps until the stub's request is there.
+fn wait(slot: &Slot, space: &Space, timeout: Option<Duration>) -> Result<(), Stop> {
+    let request = slot.request();
+    let deadline = timeout.map(|t| Instant::now() + t);
+    let mut seen = request.load(Ordering::Acquire);
+    loop {
+        if space.is_dead() {
+            return Err(Stop::Gone);
+        }
+        if seen == word::POSTED {
+            request.store(word::EMPTY, Ordering::Relaxed);
+            return Ok(());
+        }
+        if let Err(now) = request.compare_exchange(seen, word::ASLEEP, Ordering::SeqCst, Ordering::SeqCst) {
+            seen = now;
+            continue;
+        }
+        let left = deadline.map(|deadline| deadline.saturating_duration_since(Instant::now()));
+        if futex::wait(request, word::ASLEEP, left) == Woken::Timeout {
+            return Err(Stop::Timeout);
+        }
+        seen = request.load(Ordering::Acquire);
+    }
+}
+
+/// Waits for the end of operations.
+fn wait_for_operations(slot: &Slot, space: &Space) -> Result<(), Gone> {
+    wait(slot, space, Some(OPERATIONS_TIMEOUT)).map_err(|stop| {
+        if stop == Stop::Timeout {
+            log::warn!("stub {} does not answer; killing it", space.pid());
+            space.kill();
+        }
+        Gone
+    })?;
+    if slot.get32(slot::SIGNO) != 0 {
+        // The shim itself faulted: the guest took its slot or its code away.
+        space.kill();
+        return Err(Gone);
+    }
+    Ok(())
+}
+
+/// Runs operations in a stub whose thread is stopped, on behalf of a thread that is not its own.
+pub(super) fn run_for(slot: &Slot, space: &Space, ops: &[Op]) -> Result<Results, Gone> {
+    slot.set_ops(ops, 0);
+    post(slot);
+    wait_for_operations(slot, space)?;
+    Ok(slot.results(ops.len()))
+}
+
 /// Why a wait ended without a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Stop {
@@ -45,55 +103,10 @@ impl Stub {
         Stub { slot, newborn: true, pace: Pace::new(tid, parent) }
     }
 
-    /// Posts the reply that is in the slot.
-    fn post(&self) {
-        let old = self.slot.reply().swap(word::POSTED, Ordering::SeqCst);
-        if old == word::ASLEEP {
-            futex::wake(self.slot.reply(), 1);
-        }
-    }
-
-    /// Sleeps until the stub's request is there.
-    fn wait(&self, space: &Space, timeout: Option<Duration>) -> Result<(), Stop> {
-        let request = self.slot.request();
-        let deadline = timeout.map(|t| Instant::now() + t);
-        let mut seen = request.load(Ordering::Acquire);
-        loop {
-            if space.is_dead() {
-                return Err(Stop::Gone);
-            }
-            if seen == word::POSTED {
-                request.store(word::EMPTY, Ordering::Relaxed);
-                return Ok(());
-            }
-            if let Err(now) = request.compare_exchange(seen, word::ASLEEP, Ordering::SeqCst, Ordering::SeqCst)
-            {
-                seen = now;
-                continue;
-            }
-            let left = deadline.map(|deadline| deadline.saturating_duration_since(Instant::now()));
-            if futex::wait(request, word::ASLEEP, left) == Woken::Timeout {
-                return Err(Stop::Timeout);
-            }
-            seen = request.load(Ordering::Acquire);
-        }
-    }
-
-    /// Waits for the end of operations.
-    fn wait_for_operations(&self, space: &Space) -> Result<(), Gone> {
-        self.wait(space, Some(OPERATIONS_TIMEOUT)).map_err(|stop| {
-            if stop == Stop::Timeout {
-                log::warn!("stub {} does not answer; killing it", space.pid());
-                space.kill();
-            }
-            Gone
-        })
-    }
-
     /// Waits until a new thread has taken its first reply.
     pub(super) fn settle(&mut self, space: &Space) -> Result<(), Gone> {
         if self.newborn {
-            self.wait_for_operations(space)?;
+            wait_for_operations(&self.slot, space)?;
             self.newborn = false;
         }
         Ok(())
@@ -103,35 +116,40 @@ impl Stub {
     pub(super) fn begin(&mut self, space: &Space, ops: &[Op]) -> Result<(), Gone> {
         self.settle(space)?;
         self.slot.set_ops(ops, 0);
-        self.post();
+        post(&self.slot);
         Ok(())
     }
 
     /// Waits for the end of the `count` operations given to [`Stub::begin`].
     pub(super) fn finish(&mut self, space: &Space, count: usize) -> Result<Results, Gone> {
-        self.wait_for_operations(space)?;
-        if self.slot.get32(slot::SIGNO) != 0 {
-            // The shim itself faulted: the guest took its slot or its code away.
-            space.kill();
-            return Err(Gone);
+        let cpus = &space.shared.cpus;
+        if self.pace.poll_for_operations(cpus, &self.slot) {
+            self.slot.request().store(word::EMPTY, Ordering::Relaxed);
+        } else {
+            wait_for_operations(&self.slot, space)?;
         }
         Ok(self.slot.results(count))
     }
 
-    /// Runs `ops` in the stub.
+    /// Runs the deferred operations and then `ops` in the stub.
     pub(super) fn run(&mut self, space: &Space, ops: &[Op]) -> Result<Results, Gone> {
-        self.begin(space, ops)?;
-        self.finish(space, ops.len())
+        let mut all = space.take_deferred();
+        let deferred = all.len();
+        all.extend_from_slice(ops);
+        self.begin(space, &all)?;
+        let results = self.finish(space, all.len())?;
+        space.check_deferred(&results, deferred)?;
+        Ok(results.from(deferred))
     }
 
     /// Returns to the guest code of the frame at `resume_at`, and waits for the next trap.
     pub(super) fn resume(&mut self, space: &Space, resume_at: u64) -> Result<(), Gone> {
         self.settle(space)?;
         self.slot.set64(slot::RESUME_AT, resume_at);
-        self.slot.set_ops(&[], flag::RESUME);
+        self.slot.set_ops(&space.take_deferred(), flag::RESUME);
         let cpus = &space.shared.cpus;
         self.pace.before(cpus, &self.slot);
-        self.post();
+        post(&self.slot);
         let result = self.wait_for_trap(space);
         self.pace.after(cpus, &self.slot);
         result
@@ -144,18 +162,18 @@ impl Stub {
             self.slot.request().store(word::EMPTY, Ordering::Relaxed);
             return Ok(());
         }
-        match self.wait(space, self.pace.patience()) {
+        match wait(&self.slot, space, self.pace.patience()) {
             Err(Stop::Timeout) => self.pace.long_run(cpus),
             result => return result.map_err(|_| Gone),
         }
-        self.wait(space, None).map_err(|_| Gone)
+        wait(&self.slot, space, None).map_err(|_| Gone)
     }
 
     /// Ends the thread.
     pub(super) fn exit(&mut self, space: &Space) {
         if self.settle(space).is_ok() {
             self.slot.set_ops(&[], flag::EXIT);
-            self.post();
+            post(&self.slot);
         }
     }
 }

@@ -15,6 +15,7 @@
 mod birth;
 mod calls;
 mod context;
+mod deferred;
 mod filter;
 mod frame;
 mod handover;

@@ -87,6 +87,12 @@ impl Results {
         }
     }
 
+    /// Without the first `count`.
+    pub(super) fn from(mut self, count: usize) -> Results {
+        self.values.rotate_left(count.min(slot::OPS_MAX));
+        self
+    }
+
     /// The first error among operations `0..count`.
     pub(super) fn all(&self, count: usize) -> Result<(), Errno> {
         (0..count).try_for_each(|index| self.get(index).map(drop))

@@ -251,6 +251,11 @@ impl Pace {
         found
     }
 
+    /// Polls for the end of operations, if this pair polls; they take longer than most requests.
+    pub(super) fn poll_for_operations(&self, cpus: &Cpus, slot: &Slot) -> bool {
+        self.polling && self.poll_alone(cpus, slot)
+    }
+
     fn poll_alone(&self, cpus: &Cpus, slot: &Slot) -> bool {
         let start = cpu::ticks();
         let mut last = start;

@@ -30,6 +30,8 @@ pub(super) struct Shared {
     /// [`super::layout::feature`] bits.
     pub(super) features: u32,
     pub(super) cpus: Cpus,
+    /// Whether changes may be deferred: the host does not refuse memory that a guest may have.
+    pub(super) may_defer: bool,
     pub(super) addresses: Arc<Mutex<UnitAddresses>>,
     /// The process group of all stubs, which is the zygote's process number.
     group: i32,
@@ -45,6 +47,7 @@ impl Shared {
             xstate,
             features,
             cpus: Cpus::new(),
+            may_defer: host::process::memory_is_unlimited(),
             addresses: Arc::new(Mutex::new(UnitAddresses::new())),
             group,
             processes: Mutex::default(),

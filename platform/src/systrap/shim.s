@@ -124,7 +124,7 @@ next_op:
     bt r14, 32                          # OP_MUST_SUCCEED
     jnc 2f
     cmp rax, -4095
-    jae after_ops
+    jae ops_done                        # even if the list ends with a return to the guest
 2:  add r13, {op_len}
     jmp next_op
 

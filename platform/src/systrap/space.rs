@@ -10,6 +10,7 @@ use std::{
 };
 
 use super::{
+    deferred::Deferred,
     reaper::Shared,
     slot::Slot,
     unit::{Unit, lock},
@@ -18,7 +19,7 @@ use crate::{AccessFault, AddressSpace, Gone, UserAddr};
 
 /// A stub process.
 ///
-/// Lock order: `files`, then `units`, then `alive`.
+/// Lock order: `files`, then `deferred`, then `units`, then `alive`.
 #[derive(Debug)]
 pub(super) struct Space {
     pub(super) shared: Arc<Shared>,
@@ -35,10 +36,17 @@ pub(super) struct Space {
     pub(super) files: Mutex<()>,
     /// How many contexts there are.
     pub(super) threads: AtomicUsize,
+    pub(super) deferred: Deferred,
 }
 
 impl Space {
-    pub(super) fn new(shared: &Arc<Shared>, pid: i32, unit: Unit, socket: OwnedFd) -> Arc<Space> {
+    pub(super) fn new(
+        shared: &Arc<Shared>,
+        pid: i32,
+        unit: Unit,
+        socket: OwnedFd,
+        deferred: Deferred,
+    ) -> Arc<Space> {
         Arc::new(Space {
             shared: Arc::clone(shared),
             pid,
@@ -48,6 +56,7 @@ impl Space {
             socket,
             files: Mutex::new(()),
             threads: AtomicUsize::new(1),
+            deferred,
         })
     }
 
@@ -106,6 +115,7 @@ impl Space {
 
 impl AddressSpace for Space {
     fn read(&self, at: UserAddr, into: &mut [u8]) -> Result<(), AccessFault> {
+        self.flush();
         let mut done = 0;
         while let Some(rest) = into.get_mut(done..).filter(|rest| !rest.is_empty()) {
             let from = at.checked_add(done as u64).ok_or(AccessFault { done })?;
@@ -118,6 +128,7 @@ impl AddressSpace for Space {
     }
 
     fn write(&self, at: UserAddr, from: &[u8]) -> Result<(), AccessFault> {
+        self.flush();
         let mut done = 0;
         while let Some(rest) = from.get(done..).filter(|rest| !rest.is_empty()) {
             let to = at.checked_add(done as u64).ok_or(AccessFault { done })?;

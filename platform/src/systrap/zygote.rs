@@ -11,6 +11,7 @@ use host::seccomp;
 use super::{
     Config, Error,
     birth::{self, Birth},
+    deferred::Deferred,
     filter,
     frame::Frame,
     handover::Stub,
@@ -75,7 +76,7 @@ impl Zygote {
             .map_err(Error::Start)?;
 
         let shared = Arc::new(Shared::new(config, xstate, features, pid));
-        let space = Space::new(&shared, pid, unit, ours);
+        let space = Space::new(&shared, pid, unit, ours, Deferred::default());
         shared.register(&space).map_err(Error::Start)?;
         let mut zygote = Zygote { space, stub: Stub::newborn(slot, pid, None), spare: None };
         let vdso = zygote.set_up()?;
@@ -180,7 +181,7 @@ impl Zygote {
         self.begin_spare()?;
         let birth = self.spare.take().ok_or(Errno::EAGAIN)?;
         let results = self.stub.finish(&self.space, birth.ops.len()).map_err(|_| Errno::EAGAIN)?;
-        birth.complete(&self.space.shared, &results, None)
+        birth.complete(&self.space, &results, None)
     }
 }
 
