@@ -1,1 +1,15 @@
-//! (being written)
+//! The network stack: sans-IO, without a clock, and without knowledge of Linux tasks or descriptors.
+//!
+//! So far it serves the loopback only. Two sockets of one sandbox exchange bytes and datagrams through buffers, not
+//! packets, with the semantics and errors of TCP and UDP.
+//!
+//! * [`stream`]: a bounded queue of bytes between one writer's side and one reader's side; copied in once, out once.
+//! * [`Notify`]: how an endpoint tells whoever waits for it.
+//!
+//! Nothing here blocks: an operation that cannot proceed fails with `EAGAIN`, and a notification follows.
+#![forbid(unsafe_code)]
+
+pub mod notify;
+pub mod stream;
+
+pub use notify::{Notify, Ready};

@@ -58,6 +58,8 @@ pub struct Kernel {
     pub futexes: FutexTable,
     /// Where anonymous pipes have their inodes.
     pub pipefs: Arc<PipeFs>,
+    /// Sockets and interfaces.
+    pub net: crate::net::NetNs,
     /// When the sandbox was started: the zero of uptime.
     pub started: Instant,
     /// System calls that were asked for and do not exist yet.
@@ -139,6 +141,7 @@ impl Kernel {
             epoll_nesting: Mutex::default(),
             futexes: FutexTable::default(),
             pipefs: Arc::default(),
+            net: crate::net::NetNs::default(),
             started: Instant::now(),
             unimplemented: Unimplemented::default(),
             exits: Mutex::default(),

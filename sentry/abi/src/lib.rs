@@ -8,6 +8,7 @@
 //! * [`event`]: poll, epoll and the descriptors that exist to be waited for.
 //! * [`fcntl`]: flags and commands of the file calls.
 //! * [`futex`]: futexes and robust lists.
+//! * [`socket`]: sockets: families, options, message flags.
 //! * [`stat`]: structures of the stat family.
 //! * [`time`]: clocks and times.
 #![forbid(unsafe_code)]
@@ -17,6 +18,7 @@ pub mod errno;
 pub mod event;
 pub mod fcntl;
 pub mod futex;
+pub mod socket;
 pub mod stat;
 pub mod time;
 

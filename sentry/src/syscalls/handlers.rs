@@ -27,4 +27,9 @@ pub(super) use super::{
         kill, pause, restart_syscall, rt_sigaction, rt_sigpending, rt_sigprocmask, rt_sigqueueinfo, rt_sigreturn,
         rt_sigsuspend, rt_sigtimedwait, rt_tgsigqueueinfo, sigaltstack, tgkill, tkill,
     },
+    socket::{
+        accept, accept4, bind, connect, getpeername, getsockname, listen, shutdown, socket, socketpair,
+    },
+    socket_message::{recvfrom, recvmmsg, recvmsg, sendmmsg, sendmsg, sendto},
+    socket_option::{getsockopt, setsockopt},
 };

@@ -20,6 +20,9 @@ pub mod process;
 pub mod resource;
 pub mod rseq;
 pub mod signal;
+pub mod socket;
+pub mod socket_message;
+pub mod socket_option;
 mod temporary_mask;
 mod timeout;
 

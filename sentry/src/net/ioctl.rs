@@ -1,0 +1,41 @@
+//! ioctl(2) on sockets: requests that do not depend on the family.
+
+use std::sync::Arc;
+
+use linux_abi::{Errno, Result, UserAddr, socket as abi};
+
+use super::socket::Socket;
+use crate::{
+    fs::file::File,
+    task::{ThreadCx, usermem::UserMemory},
+};
+
+/// Carries out `request`.
+///
+/// # Errors
+/// `ENOTTY`, `EFAULT`, and those of the request.
+pub fn ioctl(socket: &Arc<dyn Socket>, cx: &mut ThreadCx, file: &Arc<File>, request: u32, arg: u64) -> Result<u64> {
+    let number = match request {
+        abi::FIONREAD => socket.readable_bytes()?,
+        abi::SIOCOUTQ => socket.unsent_bytes()?,
+        abi::SIOCATMARK => usize::from(socket.at_mark()?),
+        abi::FIOGETOWN | abi::SIOCGPGRP => {
+            let pid = file.owner.lock().pid;
+            cx.write_obj(UserAddr(arg), &pid)?;
+            return Ok(0);
+        }
+        abi::FIOSETOWN | abi::SIOCSPGRP => {
+            let pid: i32 = cx.read_obj(UserAddr(arg))?;
+            if pid == i32::MIN {
+                return Err(Errno::EINVAL);
+            }
+            file.owner.lock().pid = pid;
+            return Ok(0);
+        }
+        abi::SIOCGSTAMP | abi::SIOCGSTAMPNS => return Err(Errno::ENOENT),
+        _ => return socket.ioctl(cx, file, request, arg),
+    };
+    let number = i32::try_from(number).unwrap_or(i32::MAX);
+    cx.write_obj(UserAddr(arg), &number)?;
+    Ok(0)
+}
