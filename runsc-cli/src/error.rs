@@ -79,6 +79,12 @@ impl Describe for nix::errno::Errno {
     }
 }
 
+impl Describe for linux_abi::Errno {
+    fn describe(&self) -> String {
+        nix::errno::Errno::from_raw(self.raw()).desc().to_owned()
+    }
+}
+
 impl Describe for std::io::Error {
     fn describe(&self) -> String {
         match self.raw_os_error() {

@@ -8,7 +8,7 @@ use platform::{Platform, Registers};
 
 use crate::{
     credentials::{Caps, Credentials},
-    fs::{fd_table::FdTable, file::File, path::Path, walk::Lookup},
+    fs::{assemble::{self, Attachment}, fd_table::FdTable, file::File, path::Path, walk::Lookup},
     kernel::{HostInfo, Kernel, KernelInit},
     limits::{Limit, Limits},
     mm::Mm,
@@ -72,7 +72,20 @@ pub struct Capabilities {
 pub struct SpawnError {
     pub errno: Errno,
     /// What was being done.
-    pub what: &'static str,
+    pub what: Step,
+}
+
+/// A step of starting a process.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Step {
+    /// Making a mount of the configuration, at this path: before the first process.
+    Mount(Vec<u8>),
+    /// Making the process, in words.
+    Prepare(&'static str),
+    /// Entering its working directory.
+    WorkingDirectory,
+    /// Finding and executing its program.
+    Program,
 }
 
 /// A process as `ps` shows it.
@@ -93,6 +106,8 @@ pub struct ProcessInfo {
 pub struct Sentry {
     kernel: Arc<Kernel>,
     root: Path,
+    /// Mounts to be made when there is a process to make them for.
+    mounts: Mutex<Vec<Attachment>>,
 }
 
 impl Sentry {
@@ -105,7 +120,12 @@ impl Sentry {
             pids_limit: config.pids_limit.and_then(|limit| usize::try_from(limit).ok()),
         });
         let root = make_root(&kernel)?;
-        Ok(Arc::new(Sentry { kernel, root }))
+        Ok(Arc::new(Sentry { kernel, root, mounts: Mutex::default() }))
+    }
+
+    /// Mounts to be made before the first process runs, in this order.
+    pub fn mount_first(&self, mounts: Vec<Attachment>) {
+        self.mounts.lock().extend(mounts);
     }
 
     /// The kernel.
@@ -120,8 +140,8 @@ impl Sentry {
     pub fn spawn(&self, spec: ProcessSpec) -> Result<Pid, SpawnError> {
         let failed = |what| move |errno| SpawnError { errno, what };
         let kernel = &self.kernel;
-        let process = kernel.platform.new_process().map_err(failed("making a process"))?;
-        let pid = kernel.tasks.lock().allocate_pid().map_err(failed("allocating a process id"))?;
+        let process = kernel.platform.new_process().map_err(failed(Step::Prepare("making a process")))?;
+        let pid = kernel.tasks.lock().allocate_pid().map_err(failed(Step::Prepare("allocating a process id")))?;
         let mm = Mm::new(process.space, kernel.platform.layout());
         let group = Arc::new(ThreadGroup { limits: Mutex::new(limits(&spec.rlimits)), ..ThreadGroup::new(pid) });
         let files = FdTable::new();
@@ -138,8 +158,12 @@ impl Sentry {
             no_new_privs: spec.no_new_privileges,
             scheduling: crate::task::Scheduling::default(),
         });
+        for mount in std::mem::take(&mut *self.mounts.lock()) {
+            assemble::attach(&task, &mount)
+                .map_err(|errno| SpawnError { errno, what: Step::Mount(mount.at.clone()) })?;
+        }
         let cwd = crate::fs::walk::resolve(&task, linux_abi::fcntl::AT_FDCWD, &spec.cwd, Lookup::FOLLOW | Lookup::DIRECTORY)
-            .map_err(failed("entering the working directory"))?;
+            .map_err(failed(Step::WorkingDirectory))?;
         task.fs().set_cwd(cwd);
         {
             let mut tree = kernel.tasks.lock();
@@ -168,16 +192,16 @@ impl Sentry {
 
     fn start(&self, task: &Arc<Task>, context: Box<dyn platform::Context>, spec: ProcessSpec) -> Result<(), SpawnError> {
         let failed = |what| move |errno| SpawnError { errno, what };
-        let files = task.files().map_err(failed("opening standard files"))?;
-        for (fd, file) in self.standard_files(task, spec.terminal, spec.stdio).map_err(failed("opening standard files"))? {
-            files.install_at(file, false, fd, 1024).map_err(failed("opening standard files"))?;
+        let files = task.files().map_err(failed(Step::Prepare("opening standard files")))?;
+        for (fd, file) in self.standard_files(task, spec.terminal, spec.stdio).map_err(failed(Step::Prepare("opening standard files")))? {
+            files.install_at(file, false, fd, 1024).map_err(failed(Step::Prepare("opening standard files")))?;
         }
-        let path = self.find_program(task, &spec.argv, &spec.env).map_err(failed("finding the program"))?;
+        let path = self.find_program(task, &spec.argv, &spec.env).map_err(failed(Step::Program))?;
         let request = ExecRequest { dirfd: linux_abi::fcntl::AT_FDCWD, path, argv: spec.argv, envp: spec.env, flags: 0 };
-        let program = exec::find(task, request).map_err(failed("executing the program"))?;
+        let program = exec::find(task, request).map_err(failed(Step::Program))?;
         self.kernel.watch_exit(task.pid());
         let entered = run::spawn_program(Arc::clone(task), context, Registers::default(), program);
-        entered.map_err(failed("starting a thread"))
+        entered.map_err(failed(Step::Prepare("starting a thread")))
     }
 
     fn standard_files(

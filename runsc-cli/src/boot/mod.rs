@@ -6,8 +6,9 @@
 //! the start), leaves the host's files together with them, gives up its own capabilities, installs its
 //! system-call filter, and serves.
 
-pub mod guest;
-pub mod server;
+mod guest;
+mod server;
+mod tree;
 
 use std::{
     convert::Infallible,
@@ -19,6 +20,7 @@ use std::{
 };
 
 use nix::sys::prctl;
+use sentry::kernel::HostInfo;
 
 use crate::{
     control::{
@@ -71,6 +73,7 @@ fn boot(control: BorrowedFd<'_>) -> Result<Infallible> {
     let platform = guest::make_platform(config.platform)?;
     oom_score.restore();
     drop(oom_score);
+    let host = HostInfo::gather();
     phases.end("platform");
 
     jail::root::enter_empty()?;
@@ -90,7 +93,7 @@ fn boot(control: BorrowedFd<'_>) -> Result<Infallible> {
     let listener = config.listener.map(|at| fds.take(at)).transpose()?;
     let gofer = fds.take(config.gofer)?;
     let gofer_lifeline = gofer.try_clone().context("copying a descriptor")?;
-    let guest = guest::Guest::new(config.sandbox, &mut fds, platform, gofer)?;
+    let guest = guest::Guest::new(config.sandbox, host, platform, gofer)?;
     phases.end("kernel");
     if config.log_level >= log::LevelFilter::Debug || !config.attached {
         wire::send(control, &Event::Ready { phases: phases.ended }, &Attachments::default())?;

@@ -21,13 +21,13 @@ use nix::{
     sys::socket::MsgFlags,
 };
 
-use super::guest::{Guest, NotStarted};
+use super::guest::Guest;
 use crate::{
     control::{
-        protocol::{Call, Event, Process, Reply, Request},
+        protocol::{Call, Event, ExitStatus, Process, Reply, Request},
         wire::{self, Attachments},
     },
-    error::{Context, Result, SANDBOX_FAILED},
+    error::{Context, Error, Result, SANDBOX_FAILED},
 };
 
 /// Stack of a thread that only waits for a guest process.
@@ -36,13 +36,13 @@ const WAITER_STACK: usize = 64 * 1024;
 const MAX_CONNECTIONS: usize = 64;
 
 /// The guest's first process.
-pub struct First {
+pub(super) struct First {
     /// What to start.
-    pub process: Process,
+    pub(super) process: Process,
     /// Descriptors that it refers to.
-    pub fds: Attachments,
+    pub(super) fds: Attachments,
     /// `runsc` follows the sandbox and ends with it.
-    pub attached: bool,
+    pub(super) attached: bool,
 }
 
 struct Server {
@@ -56,7 +56,7 @@ struct Server {
 ///
 /// # Errors
 /// Waiting is impossible.
-pub fn serve(
+pub(super) fn serve(
     guest: Guest,
     control: BorrowedFd<'_>,
     first: First,
@@ -139,14 +139,17 @@ impl Server {
             Request::Start => return self.start(connection, id),
             Request::Exec(process) => match self.guest.spawn(*process, &mut fds) {
                 Ok(pid) => Reply::Started { pid },
-                Err(NotStarted { errno, message }) => Reply::NotStarted { errno, message },
+                Err(error) => not_started(error),
             },
             Request::Wait { pid } => {
                 let (guest, connection) = (self.guest.clone(), connection.clone());
                 let waiter = thread::Builder::new().name("wait".into()).stack_size(WAITER_STACK);
                 match waiter.spawn(move || {
-                    let status = guest.wait(pid);
-                    send(&connection, id, Reply::Exited { status });
+                    let reply = match guest.wait(pid) {
+                        Some(status) => Reply::Exited { status },
+                        None => Reply::Failed { message: format!("there is no process {pid} to wait for") },
+                    };
+                    send(&connection, id, reply);
                 }) {
                     Ok(_) => return true,
                     Err(error) => Reply::Failed { message: format!("cannot wait: {error}") },
@@ -176,8 +179,8 @@ impl Server {
         };
         let pid = match self.guest.spawn(process, &mut fds) {
             Ok(pid) => pid,
-            Err(NotStarted { errno, message }) => {
-                send(connection, id, Reply::NotStarted { errno, message });
+            Err(error) => {
+                send(connection, id, not_started(error));
                 exit(SANDBOX_FAILED.into());
             }
         };
@@ -187,12 +190,18 @@ impl Server {
         }
         let guest = self.guest.clone();
         let waiter = thread::Builder::new().name("init".into()).stack_size(WAITER_STACK);
-        if let Err(error) = waiter.spawn(move || exit(guest.wait(pid).code().into())) {
+        if let Err(error) =
+            waiter.spawn(move || exit(guest.wait(pid).map_or(SANDBOX_FAILED, ExitStatus::code).into()))
+        {
             log::error!("cannot wait for the first process: {error}");
             exit(SANDBOX_FAILED.into());
         }
         true
     }
+}
+
+fn not_started(error: Error) -> Reply {
+    Reply::NotStarted { exit: error.exit, message: error.message }
 }
 
 /// `false`: the client does not listen.

@@ -23,10 +23,7 @@ use crate::{
     },
     error::{Context, Error, Result},
     mounts::guest_path,
-    sandbox::{
-        supervise::{Signals, not_started},
-        terminal::RawTerminal,
-    },
+    sandbox::{supervise::Signals, terminal::RawTerminal},
     spec::process_of,
     state::Status,
     users::Users,
@@ -105,7 +102,7 @@ pub fn exec(global: &Global, args: &ExecArgs) -> Result<u8> {
     let mut client = Client::connect(&store.control_socket(&args.id))?;
     let pid = match client.call(Request::Exec(Box::new(process)), &attachments)? {
         Reply::Started { pid } => pid,
-        Reply::NotStarted { errno, message } => return Err(not_started(errno, message)),
+        Reply::NotStarted { exit, message } => return Err(Error::new(message).with_exit(exit)),
         other => return Err(Error::new(format!("unexpected reply {other:?}"))),
     };
     drop(attachments);

@@ -10,7 +10,6 @@ use crate::{
         wire::Attachments,
     },
     error::{Error, Result},
-    sandbox::supervise::not_started,
     state::Status,
 };
 
@@ -39,7 +38,7 @@ pub fn start(global: &Global, args: &StartArgs) -> Result<()> {
     let mut client = Client::connect(&store.control_socket(&args.id))?;
     match client.call(Request::Start, &Attachments::default())? {
         Reply::Started { .. } => Ok(()),
-        Reply::NotStarted { errno, message } => Err(not_started(errno, message)),
+        Reply::NotStarted { exit, message } => Err(Error::new(message).with_exit(exit)),
         other => Err(Error::new(format!("unexpected reply {other:?}"))),
     }
 }

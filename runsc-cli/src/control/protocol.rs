@@ -275,8 +275,6 @@ pub enum Request {
 pub enum Target {
     /// One process.
     Process(i32),
-    /// The foreground process group of a process's terminal, or the process if it has none.
-    Foreground(i32),
     /// All processes.
     All,
 }
@@ -322,8 +320,8 @@ pub enum Reply {
     },
     /// `Start`, `Exec`: the process could not be started.
     NotStarted {
-        /// execve(2)'s error, or that of the step that failed.
-        errno: i32,
+        /// The exit code that goes with it.
+        exit: u8,
         /// For the user.
         message: String,
     },

@@ -22,7 +22,7 @@ use crate::{
         protocol::{Event, Reply, Request, Target},
         wire::{self, Attachments},
     },
-    error::{CANNOT_EXECUTE, Context, Error, NOT_FOUND, Result, SANDBOX_FAILED, TIMED_OUT},
+    error::{Context, Error, Result, SANDBOX_FAILED, TIMED_OUT},
 };
 
 /// Signals that are the guest's when `runsc` gets them.
@@ -163,18 +163,14 @@ fn error_in(event: Event) -> Option<Error> {
             Some(Error::new(format!("starting the sentry: {message}{}", hints::blocked_by())))
         }
         Event::Panicked { message } => Some(Error::new(format!("sentry: {message}"))),
-        Event::Reply { reply: Reply::NotStarted { errno, message }, .. } => Some(not_started(errno, message)),
+        Event::Reply { reply: Reply::NotStarted { exit, message }, .. } => {
+            Some(Error::new(message).with_exit(exit))
+        }
         Event::Reply { reply, .. } => {
             log::debug!("sentry: {reply:?}");
             None
         }
     }
-}
-
-/// The exit code of a program that could not be started, as docker and the shells have it.
-pub fn not_started(errno: i32, message: String) -> Error {
-    let exit = if errno == libc::ENOENT || errno == libc::ENOTDIR { NOT_FOUND } else { CANNOT_EXECUTE };
-    Error::new(message).with_exit(exit)
 }
 
 /// What the gofer said before it ended, if it failed. `None` if the sentry has ended too: then that is the reason.

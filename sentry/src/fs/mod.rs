@@ -3,6 +3,7 @@
 //! Reading order: `inode.rs` (what a file is), `dentry.rs` and `path.rs` (its names), `mount.rs`, `walk.rs` (from a path to a
 //! place), `file.rs` (open files), `fd_table.rs` (descriptors), `io.rs` (how bytes move), then `types/`.
 
+pub mod assemble;
 pub mod close;
 pub mod dentry;
 pub mod describe;
