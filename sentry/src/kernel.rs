@@ -62,6 +62,8 @@ pub struct Kernel {
     pub net: crate::net::NetNs,
     /// When the sandbox was started: the zero of uptime.
     pub started: Instant,
+    /// /proc/sys/kernel/random/boot_id.
+    pub boot_id: [u8; 16],
     /// System calls that were asked for and do not exist yet.
     pub unimplemented: Unimplemented,
     /// Processes that ended and that somebody outside wants to know of.
@@ -127,7 +129,10 @@ impl Kernel {
     /// A kernel without processes.
     pub fn new(init: KernelInit) -> Arc<Kernel> {
         let shmem_size = init.host.memory / 2;
+        let mut boot_id = [0; 16];
+        host::random::fill(&mut boot_id);
         Arc::new(Kernel {
+            boot_id,
             platform: init.platform,
             host: init.host,
             tasks: Mutex::new(TaskTree::new(init.pids_limit)),

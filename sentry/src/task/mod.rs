@@ -195,6 +195,8 @@ pub struct ThreadGroup {
     pub has_execed: AtomicBool,
     /// `PR_SET_DUMPABLE`.
     pub dumpable: AtomicBool,
+    /// /proc/PID/oom_score_adj.
+    pub oom_score_adj: AtomicI32,
     /// personality(2).
     pub personality: std::sync::atomic::AtomicU32,
     /// `PR_SET_CHILD_SUBREAPER`.
@@ -445,6 +447,7 @@ impl ThreadGroup {
             exit_events: crate::wait::WaitQueue::new(),
             has_execed: AtomicBool::new(false),
             dumpable: AtomicBool::new(true),
+            oom_score_adj: AtomicI32::new(0),
             personality: std::sync::atomic::AtomicU32::new(0),
             is_subreaper: AtomicBool::new(false),
             executable: Mutex::new(None),

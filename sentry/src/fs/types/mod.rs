@@ -9,3 +9,4 @@ pub mod tmpfs;
 pub mod pidfd;
 pub mod stdio;
 pub mod tty_hook;
+pub mod proc;
