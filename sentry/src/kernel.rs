@@ -23,6 +23,7 @@ use crate::{
         },
     },
     task::{Pid, futex::FutexTable, tree::TaskTree, wait::ExitStatus},
+    time::timer_queue::TimerQueue,
 };
 
 /// The device number of [`Kernel::shmem`].
@@ -54,6 +55,8 @@ pub struct Kernel {
     pub devices: Devices,
     /// Held over changes of interest lists of epoll instances that watch each other.
     pub epoll_nesting: Mutex<()>,
+    /// What happens at a certain time.
+    pub timers: TimerQueue,
     /// Who waits on which word of guest memory.
     pub futexes: FutexTable,
     /// Where anonymous pipes have their inodes.
@@ -144,6 +147,7 @@ impl Kernel {
             next_dev: AtomicU32::new(FIRST_DEV),
             shmem: TmpFs::new(SHMEM_DEV, &TmpOptions::with_size(shmem_size)),
             epoll_nesting: Mutex::default(),
+            timers: TimerQueue::default(),
             futexes: FutexTable::default(),
             pipefs: Arc::default(),
             net: crate::net::NetNs::default(),

@@ -68,14 +68,18 @@ impl Task {
         let mut group = self.group.signals.lock();
         let mut own = self.signals.lock();
         let wanted = SigSet(!own.blocked.0);
-        own.pending.take(wanted).or_else(|| group.pending.take(wanted))
+        let taken = own.pending.take(wanted).or_else(|| group.pending.take(wanted));
+        drop((own, group));
+        taken.map(|info| self.group.timers.signal_taken(info))
     }
 
     /// Takes a pending signal that is in `wanted`, blocked or not (sigtimedwait, signalfd).
     pub fn take_signal(&self, wanted: SigSet) -> Option<SigInfo> {
         let mut group = self.group.signals.lock();
         let mut own = self.signals.lock();
-        own.pending.take(wanted).or_else(|| group.pending.take(wanted))
+        let taken = own.pending.take(wanted).or_else(|| group.pending.take(wanted));
+        drop((own, group));
+        taken.map(|info| self.group.timers.signal_taken(info))
     }
 
     /// Signals that are pending for this thread.

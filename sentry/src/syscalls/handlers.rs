@@ -32,4 +32,12 @@ pub(super) use super::{
     },
     socket_message::{recvfrom, recvmmsg, recvmsg, sendmmsg, sendmsg, sendto},
     socket_option::{getsockopt, setsockopt},
+    time::{
+        adjtimex, clock_adjtime, clock_getres, clock_gettime, clock_nanosleep, gettimeofday, nanosleep, time,
+        times,
+    },
+    timers::{
+        alarm, getitimer, setitimer, timer_create, timer_delete, timer_getoverrun, timer_gettime,
+        timer_settime, timerfd_create, timerfd_gettime, timerfd_settime,
+    },
 };

@@ -24,7 +24,9 @@ pub mod socket;
 pub mod socket_message;
 pub mod socket_option;
 mod temporary_mask;
+pub mod time;
 mod timeout;
+pub mod timers;
 
 use linux_abi::{Errno, UserAddr};
 
@@ -101,6 +103,8 @@ pub(crate) fn restart(cx: &mut ThreadCx, block: RestartBlock) -> SysResult<u64> 
         RestartBlock::Futex { addr, value, bitset, private, deadline } => {
             futex::futex_restart(cx, addr, value, bitset, private, deadline).map(|woken| woken as u64)
         }
-        RestartBlock::Sleep { .. } => Err(Errno::EINTR.into()),
+        RestartBlock::Sleep { clock, deadline, remaining } => {
+            time::sleep_restart(cx, clock, deadline, remaining).map(|()| 0)
+        }
     }
 }

@@ -10,3 +10,4 @@ pub mod pidfd;
 pub mod stdio;
 pub mod tty_hook;
 pub mod proc;
+pub mod timerfd;
