@@ -17,6 +17,7 @@ use crate::{
         dentry::DentryCache,
         device::Devices,
         locks::LockWaits,
+        registry::FileSystemTypes,
         types::{
             pipe_inode::PipeFs,
             tmpfs::{TmpFs, TmpOptions},
@@ -47,6 +48,8 @@ pub struct Kernel {
     pub rename_lock: Mutex<()>,
     /// Who waits for whose record lock.
     pub lock_waits: LockWaits,
+    /// What can be mounted.
+    pub filesystems: FileSystemTypes,
     /// The minor number of the next filesystem without a device.
     next_dev: AtomicU32,
     /// Files of memfd_create(2), and what else is shared memory without a name.
@@ -144,6 +147,7 @@ impl Kernel {
             rename_lock: Mutex::default(),
             lock_waits: LockWaits::default(),
             devices: Devices::default(),
+            filesystems: FileSystemTypes::default(),
             next_dev: AtomicU32::new(FIRST_DEV),
             shmem: TmpFs::new(SHMEM_DEV, &TmpOptions::with_size(shmem_size)),
             epoll_nesting: Mutex::default(),

@@ -8,8 +8,9 @@ use super::{
 };
 use crate::task::Task;
 
-/// A descriptor of `file` was closed by `task` (`filp_close`).
-pub fn close(task: &Task, file: &Arc<File>) {
+/// A descriptor of `file` in `table` was closed by `task` (`filp_close`).
+pub fn close(task: &Task, table: &FdTable, file: &Arc<File>) {
+    table.release_locks(file);
     file.ops().on_close(FileCx { task, file });
 }
 
@@ -17,7 +18,7 @@ pub fn close(task: &Task, file: &Arc<File>) {
 pub fn close_all(task: &Task, files: Arc<FdTable>) {
     if let Some(files) = Arc::into_inner(files) {
         for file in files.remove_range(0, u32::MAX, |_| true) {
-            close(task, &file);
+            close(task, &files, &file);
         }
     }
 }

@@ -178,6 +178,15 @@ impl FdTable {
         Ok(())
     }
 
+    /// Sets `FD_CLOEXEC` of every descriptor in `from..=to`.
+    pub fn close_range_on_exec(&self, from: u32, to: u32) {
+        let mut slots = self.slots.lock();
+        let count = (to as usize).saturating_add(1).saturating_sub(from as usize);
+        for entry in slots.entries.iter_mut().skip(from as usize).take(count).flatten() {
+            entry.close_on_exec = true;
+        }
+    }
+
     /// Takes every descriptor in `from..=to` that `which` selects (given its close-on-exec flag) out of the table.
     pub fn remove_range(&self, from: u32, to: u32, which: impl Fn(bool) -> bool) -> Vec<Arc<File>> {
         let mut slots = self.slots.lock();

@@ -21,6 +21,7 @@ pub mod mount;
 pub mod open;
 pub mod path;
 pub mod permission;
+pub mod registry;
 pub mod times;
 pub mod types;
 pub mod walk;

@@ -1,6 +1,34 @@
 //! The handlers, by the names of the table's rows.
 
 pub(super) use super::{
+    access::{access, faccessat, faccessat2},
+    chmod::{chmod, chown, fchmod, fchmodat, fchmodat2, fchown, fchownat, lchown},
+    close::{close, close_range},
+    directory::{chdir, chroot, fchdir, getcwd, umask},
+    dup::{dup, dup2, dup3},
+    fcntl::fcntl,
+    flock::flock,
+    getdents::{getdents, getdents64},
+    ioctl::ioctl,
+    link::{
+        link, linkat, readlink, readlinkat, rename, renameat, renameat2, symlink, symlinkat, unlink, unlinkat,
+    },
+    lseek::lseek,
+    memfd::memfd_create,
+    mknod::{mkdir, mkdirat, mknod, mknodat, rmdir},
+    mount::{mount, pivot_root, umount2},
+    open::{creat, open, openat, openat2},
+    read_write::{pread64, preadv, preadv2, pwrite64, pwritev, pwritev2, read, readv, write, writev},
+    sendfile::{copy_file_range, sendfile},
+    splice::{splice, tee, vmsplice},
+    stat::{fstat, fstatfs, lstat, newfstatat, stat, statfs, statx},
+    sync::{fdatasync, fsync, sync, sync_file_range, syncfs},
+    truncate::{fadvise64, fallocate, ftruncate, readahead, truncate},
+    utime::{futimesat, utime, utimensat, utimes},
+    xattr::{
+        fgetxattr, flistxattr, fremovexattr, fsetxattr, getxattr, lgetxattr, listxattr, llistxattr, lremovexattr,
+        lsetxattr, removexattr, setxattr,
+    },
     credentials::{
         capget, capset, getegid, geteuid, getgid, getgroups, getresgid, getresuid, getuid, setfsgid, setfsuid, setgid,
         setgroups, setregid, setresgid, setresuid, setreuid, setuid,

@@ -6,27 +6,51 @@
 
 mod handlers;
 
+pub mod access;
+pub mod chmod;
+pub mod close;
 pub mod credentials;
+pub mod directory;
+pub mod dup;
 pub mod epoll;
 pub mod eventfd;
+pub mod fcntl;
+pub mod flock;
 pub mod futex;
+pub mod getdents;
 pub mod identity;
+pub mod ioctl;
+pub mod link;
+pub mod lseek;
+pub mod memfd;
 pub mod memory;
+pub mod mknod;
+pub mod mount;
+pub mod open;
 pub mod pidfd;
 pub mod pipe;
 pub mod poll;
 pub mod prctl;
 pub mod process;
+pub mod read_write;
 pub mod resource;
 pub mod rseq;
+pub mod sendfile;
 pub mod signal;
 pub mod socket;
 pub mod socket_message;
 pub mod socket_option;
+pub mod splice;
+pub mod stat;
+pub mod sync;
+mod target;
 mod temporary_mask;
 pub mod time;
 mod timeout;
 pub mod timers;
+pub mod truncate;
+pub mod utime;
+pub mod xattr;
 
 use linux_abi::{Errno, UserAddr};
 

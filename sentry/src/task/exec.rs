@@ -412,7 +412,7 @@ impl ThreadCx {
                 task.set_files(Some(Arc::clone(&files)));
             }
             for file in files.remove_range(0, u32::MAX, |close_on_exec| close_on_exec) {
-                close(task, &file);
+                close(task, &files, &file);
             }
         }
     }

@@ -104,6 +104,11 @@ impl TmpInode {
         self.common.write_lock.lock()
     }
 
+    /// The filesystem it is on.
+    pub fn tmpfs(&self) -> Arc<TmpFs> {
+        Arc::clone(&self.fs)
+    }
+
     /// The bytes of a regular file.
     pub(super) fn content(&self) -> Result<&RwLock<Content>> {
         match &self.body {
