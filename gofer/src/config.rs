@@ -89,13 +89,16 @@ impl Root {
     /// escape to, and a read-only root is read-only to the host kernel. Elsewhere it is the place itself.
     /// The caller resolves `path` itself, links and all, and trusts it.
     pub fn open(path: &Path, policy: Policy) -> io::Result<Root> {
-        let flags = OpenTreeFlags::OPEN_TREE_CLONE
-            | OpenTreeFlags::OPEN_TREE_CLOEXEC
-            | OpenTreeFlags::AT_RECURSIVE;
+        let flags =
+            OpenTreeFlags::OPEN_TREE_CLONE | OpenTreeFlags::OPEN_TREE_CLOEXEC | OpenTreeFlags::AT_RECURSIVE;
         let fd = match rustix::mount::open_tree(CWD, path, flags) {
             Ok(tree) => {
                 if policy.read_only {
-                    host::mount::set_read_only(tree.as_fd())?;
+                    match host::mount::set_read_only(tree.as_fd()) {
+                        // Before Linux 5.12 it is only the gofer that refuses changes.
+                        Err(error) if error.raw_os_error() == Some(libc::ENOSYS) => {}
+                        result => result?,
+                    }
                 }
                 tree
             }
@@ -137,7 +140,9 @@ impl Config {
 
     fn send_one(&self, socket: impl AsFd, out: Writer<'_>, fd: Option<&OwnedFd>) -> Result<(), Error> {
         let message = out.finish().map_err(|_| Error::BadConfig)?;
-        transport::send(socket, message, fd.map(AsFd::as_fd)).map_err(error::io).doing("send the configuration")
+        transport::send(socket, message, fd.map(AsFd::as_fd))
+            .map_err(error::io)
+            .doing("send the configuration")
     }
 
     /// Receives what the parent [sent](Config::send).

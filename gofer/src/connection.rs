@@ -47,7 +47,8 @@ pub(crate) fn serve(server: &Arc<Server>, socket: OwnedFd) {
                 None
             }
         };
-        let sent = out.finish().and_then(|message| transport::send(&socket, message, fd.as_ref().map(AsFd::as_fd)));
+        let sent =
+            out.finish().and_then(|message| transport::send(&socket, message, fd.as_ref().map(AsFd::as_fd)));
         if sent.is_err() {
             return;
         }

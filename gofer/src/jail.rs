@@ -55,7 +55,10 @@ pub fn enter(config: &Config, keep: &[BorrowedFd<'_>]) -> Result<OwnFds, Error> 
     let can_change = config.roots.iter().any(|root| !root.policy.read_only);
     host::caps::keep_only(capabilities(can_change)).doing("drop capabilities")?;
     rustix::thread::set_no_new_privs(true).doing("set no_new_privs")?;
-    policy::load(policy::Needs { changes: can_change, sockets: config.roots.iter().any(|root| root.policy.sockets) })?;
+    policy::load(policy::Needs {
+        changes: can_change,
+        sockets: config.roots.iter().any(|root| root.policy.sockets),
+    })?;
     Ok(own_fds)
 }
 
@@ -87,8 +90,9 @@ fn close_others(kept: &[RawFd]) -> Result<(), Error> {
 /// Makes the directory of the process's own descriptors its root.
 fn leave_the_tree() -> Result<OwnFds, Error> {
     let flags = OpenTreeFlags::OPEN_TREE_CLONE | OpenTreeFlags::OPEN_TREE_CLOEXEC;
-    let own = rustix::mount::open_tree(CWD, "/proc/self/fd", flags).doing("copy the mount of /proc/self/fd")?;
+    let own =
+        rustix::mount::open_tree(CWD, "/proc/self/fd", flags).doing("copy the mount of /proc/self/fd")?;
     rustix::process::fchdir(&own).doing("enter the new root")?;
     rustix::process::chroot(".").doing("change the root directory")?;
-    Ok(OwnFds::at_root())
+    Ok(OwnFds::at_root(own))
 }

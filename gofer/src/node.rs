@@ -33,6 +33,8 @@ pub(crate) struct Node {
     pub(crate) closed: bool,
     mount: u64,
     identity: Identity,
+    /// Roots have no place and need none: they are never closed.
+    is_root: bool,
     /// `None` for roots, and for nodes whose place got lost ([`Node::move_to`]).
     place: Mutex<Option<Place>>,
     fd: Mutex<Option<Arc<OwnedFd>>>,
@@ -128,6 +130,7 @@ impl Node {
             closed: found.closed,
             mount: found.attr.mount,
             identity: Identity::of(&found.attr),
+            is_root: place.is_none(),
             place: Mutex::new(place),
             fd: Mutex::new(Some(Arc::new(found.fd))),
             used: AtomicBool::new(false),
@@ -207,7 +210,10 @@ impl Node {
     /// What is known of the ancestors of `parent` may be outdated, if somebody on the host renamed directories. If by
     /// that the node would become its own ancestor, it has no known place from now on.
     pub(crate) fn move_to(self: &Arc<Node>, parent: &Arc<Node>, name: Name<'_>) {
-        let place = (!parent.is_below(self) && parent.root == self.root)
+        if self.is_root || parent.root != self.root {
+            return;
+        }
+        let place = (!parent.is_below(self))
             .then(|| Place { parent: Arc::clone(parent), name: name.as_bytes().into() });
         let old = std::mem::replace(&mut *self.place.lock(), place);
         // Outside the lock: the last reference to the old parent may go with it.
@@ -226,10 +232,12 @@ impl Node {
     }
 
     /// Gives the descriptor up; whoever is using it at the moment keeps it until done.
-    fn evict(&self) {
-        if self.fd.lock().take().is_some() {
+    fn evict(&self) -> Option<Arc<OwnedFd>> {
+        let fd = self.fd.lock().take();
+        if fd.is_some() {
             self.stock.open.fetch_sub(1, Ordering::Relaxed);
         }
+        fd
     }
 }
 
@@ -238,7 +246,7 @@ impl Drop for Node {
     /// a stack can follow.
     fn drop(&mut self) {
         self.stock.nodes.fetch_sub(1, Ordering::Relaxed);
-        self.evict();
+        drop(self.evict());
         let mut next = self.place.get_mut().take();
         while let Some(place) = next {
             next = Arc::into_inner(place.parent).and_then(|mut parent| parent.place.get_mut().take());
@@ -280,6 +288,8 @@ impl Stock {
 
     /// Takes note of a node that has just got a descriptor, at the expense of others if there are too many.
     fn admit(&self, node: &Arc<Node>) {
+        // Dropped after the lock is released: closing may take its time on some file systems.
+        let mut done_with = Vec::new();
         let mut ring = self.ring.lock();
         let open = usize::try_from(self.open.load(Ordering::Relaxed)).unwrap_or(usize::MAX);
         // What is gone goes when it is most of the ring: the ring is as long as it is useful, at constant cost.
@@ -291,12 +301,14 @@ impl Stock {
         while self.open.load(Ordering::Relaxed) > self.max_open {
             let Some(oldest) = ring.pop_front() else { break };
             let Some(oldest) = oldest.upgrade() else { continue };
-            if chances > 0 && oldest.used.swap(false, Ordering::Relaxed) {
+            let fd = if chances > 0 && oldest.used.swap(false, Ordering::Relaxed) {
                 chances = chances.saturating_sub(1);
                 ring.push_back(Arc::downgrade(&oldest));
+                None
             } else {
-                oldest.evict();
-            }
+                oldest.evict()
+            };
+            done_with.push((fd, oldest));
         }
         ring.push_back(Arc::downgrade(node));
     }

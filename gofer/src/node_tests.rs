@@ -93,8 +93,8 @@ fn another_file_of_the_same_name_is_not_the_same() {
     let sub = find(&dir.node, "sub");
     let nodes = ["a", "b", "c", "d"].map(|file| find(&sub, file));
     let close_all = || {
-        sub.evict();
-        nodes.iter().for_each(|node| node.evict());
+        drop(sub.evict());
+        nodes.iter().for_each(|node| drop(node.evict()));
     };
     close_all();
     fs::remove_file(dir.path.join("sub/a")).unwrap();
@@ -106,7 +106,7 @@ fn another_file_of_the_same_name_is_not_the_same() {
     // The inode number is likely to be used again at once.
     fs::remove_file(dir.path.join("sub/d")).unwrap();
     fs::write(dir.path.join("sub/d"), "").unwrap();
-    nodes[3].evict();
+    drop(nodes[3].evict());
     assert_eq!(nodes[3].fd().unwrap_err(), Errno::ESTALE, "removed and made again");
     // An ancestor that is another directory now.
     close_all();
@@ -132,9 +132,12 @@ fn places_never_form_a_circle() {
     a.move_to(&b, name("a"));
     assert!(a.place.lock().is_none());
     a.fd().unwrap();
-    a.evict();
+    drop(a.evict());
     assert_eq!(a.fd().unwrap_err(), Errno::ESTALE);
     let _ = b.fd().unwrap();
+    // A client may claim to have moved a root, even below what is not known to be below it.
+    dir.node.move_to(&a, name("root"));
+    assert!(dir.node.place.lock().is_none());
     let (weak_a, weak_b) = (Arc::downgrade(&a), Arc::downgrade(&b));
     drop((a, b));
     assert_eq!((weak_a.strong_count(), weak_b.strong_count()), (0, 0));
@@ -154,7 +157,7 @@ fn deep_trees_need_no_deep_stack() {
                 node = Node::below(&node, name("d"), open(&path)).unwrap();
             }
             assert!(node.is_below(&node));
-            node.evict();
+            drop(node.evict());
             assert_eq!(node.fd().unwrap_err(), Errno::ESTALE);
             drop(node);
         })

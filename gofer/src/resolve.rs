@@ -7,10 +7,7 @@
 
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 
-use gofer_proto::{
-    Attr, Dev, Name, Timestamp, VolumeStat,
-    transport::errno,
-};
+use gofer_proto::{Attr, Dev, Name, Timestamp, VolumeStat, transport::errno};
 use linux_abi::Result;
 use rustix::fs::{AtFlags, CWD, Mode, OFlags, ResolveFlags, Statx, StatxFlags, StatxTimestamp};
 
@@ -118,17 +115,20 @@ pub(crate) fn volume(fd: impl AsFd) -> Result<VolumeStat> {
 #[derive(Debug)]
 pub struct OwnFds {
     prefix: &'static str,
+    /// The mount that is the root, if it is. Closing it early would make the kernel take it apart, which costs
+    /// up to some milliseconds (`dissolve_on_fput()`, fs/namespace.c).
+    _root: Option<OwnedFd>,
 }
 
 impl OwnFds {
     /// In the `/proc` of a process that is not in a jail.
     pub fn in_proc() -> OwnFds {
-        OwnFds { prefix: "/proc/self/fd/" }
+        OwnFds { prefix: "/proc/self/fd/", _root: None }
     }
 
-    /// In a process whose root directory is its own `/proc/self/fd`.
-    pub(crate) fn at_root() -> OwnFds {
-        OwnFds { prefix: "/" }
+    /// In a process whose root directory is its own `/proc/self/fd`, by way of the mount `root`.
+    pub(crate) fn at_root(root: OwnedFd) -> OwnFds {
+        OwnFds { prefix: "/", _root: Some(root) }
     }
 
     /// A path that leads to the file behind `fd`; links are to be followed, even to a link.

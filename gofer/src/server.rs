@@ -3,11 +3,7 @@
 //! One thread a connection, with a small stack: a call that hangs in some file system of the host holds up
 //! nobody but the one who made it. The server ends when the last connection does.
 
-use std::{
-    os::fd::OwnedFd,
-    sync::Arc,
-    thread,
-};
+use std::{os::fd::OwnedFd, sync::Arc, thread};
 
 use gofer_proto::{NodeId, Walked};
 use linux_abi::{Errno, Result};

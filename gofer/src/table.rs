@@ -69,7 +69,9 @@ impl Table {
             return Err(Errno::ENFILE);
         }
         let id = entries.next_id();
-        entries.directories.insert(id, Arc::new(Directory { reader: Mutex::new(Reader { fd, position: Some(0) }) }));
+        entries
+            .directories
+            .insert(id, Arc::new(Directory { reader: Mutex::new(Reader { fd, position: Some(0) }) }));
         Ok(HandleId(id))
     }
 

@@ -38,8 +38,7 @@ fn names_that_lead_out_are_refused_by_the_server() {
     dir.mkdir("in/sub");
     dir.write("secret", "secret");
     dir.write("in/PLACEHOLDR", "fine");
-    let (socket, server) =
-        common::start_thread(&[(&dir.join("in"), WRITABLE)], gofer::Limits::default());
+    let (socket, server) = common::start_thread(&[(&dir.join("in"), WRITABLE)], gofer::Limits::default());
     assert_eq!(send_raw(&socket, &[1, 0, 0, 0, 0, 0]), None, "attach gives node 1");
     let root = NodeId(1);
     let placeholder = name("PLACEHOLDR");
@@ -71,7 +70,9 @@ fn names_that_lead_out_are_refused_by_the_server() {
         request.encode(&mut out);
         out.finish().unwrap();
         let at = bytes.windows(10).position(|window| window == b"PLACEHOLDR").unwrap();
-        for evil in [&b".."[..], b".", b"", b"../secret", b"/etc/passwd", b"sub/../..", b"a\0b", b"sub/x", b"sub/"] {
+        for evil in
+            [&b".."[..], b".", b"", b"../secret", b"/etc/passwd", b"sub/../..", b"a\0b", b"sub/x", b"sub/"]
+        {
             // The length in front of the name changes with it.
             let len = u32::try_from(evil.len()).unwrap().to_le_bytes();
             let patched = [&bytes[..at - 4], &len, evil, &bytes[at + 10..]].concat();
@@ -106,7 +107,9 @@ fn links_are_never_followed() {
             ("loop", "x"),
             ("file", "x"),
         ] {
-            let walk = client.walk_open(gofer.root(), &names(&format!("{link}/{next}")), OpenFlags::empty()).unwrap();
+            let walk = client
+                .walk_open(gofer.root(), &names(&format!("{link}/{next}")), OpenFlags::empty())
+                .unwrap();
             assert_eq!((walk.found.len(), walk.end), (1, WalkEnd::Symlink), "{link}");
             assert!(walk.opened.is_none());
             let node = walk.found[0].node;
@@ -174,7 +177,8 @@ fn swapping_in_a_link_does_not_help() {
             let swap = || {
                 let flags = rustix::fs::RenameFlags::EXCHANGE;
                 let place = rustix::fs::CWD;
-                rustix::fs::renameat_with(place, dir.join("in/dir"), place, dir.join("in/link"), flags).unwrap();
+                rustix::fs::renameat_with(place, dir.join("in/dir"), place, dir.join("in/link"), flags)
+                    .unwrap();
             };
             for _ in 0..SWAPS {
                 swap();

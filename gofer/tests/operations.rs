@@ -210,10 +210,7 @@ fn create_makes_exactly_what_was_asked() {
     assert_eq!(walked.attr.mode, libc::S_IFREG | 0o666, "no umask");
     assert_eq!(fs::read(dir.join("file")).unwrap(), b"hello");
     assert_eq!(client.getattr(walked.node).unwrap().size, 5);
-    assert_eq!(
-        client.create(root, name("file"), OpenFlags::RDWR, new(0o666)).unwrap_err(),
-        Errno::EEXIST
-    );
+    assert_eq!(client.create(root, name("file"), OpenFlags::RDWR, new(0o666)).unwrap_err(), Errno::EEXIST);
     assert_eq!(
         client.create(walked.node, name("x"), OpenFlags::RDWR, new(0o666)).unwrap_err(),
         Errno::ENOTDIR
@@ -238,9 +235,7 @@ fn create_makes_exactly_what_was_asked() {
         assert_eq!((host.uid(), host.gid(), host.mode() & 0o7777), (1234, 5678, 0o6755));
         let made = client.mkdir(root, name("dir"), NewFile { mode: 0o1777, owner }).unwrap();
         assert_eq!((made.attr.uid, made.attr.mode), (1234, libc::S_IFDIR | 0o1777));
-        let made = client
-            .symlink(root, name("link"), LinkTarget::new(b"x").unwrap(), owner)
-            .unwrap();
+        let made = client.symlink(root, name("link"), LinkTarget::new(b"x").unwrap(), owner).unwrap();
         assert_eq!((made.attr.uid, made.attr.gid), (1234, 5678));
     }
 }
@@ -261,10 +256,7 @@ fn directories_links_and_nodes() {
     let link = client.symlink(sub.node, name("link"), target, Owner::default()).unwrap();
     assert_eq!(link.attr.kind(), FileKind::Symlink);
     assert_eq!(fs::read_link(dir.join("sub/link")).unwrap().to_str(), Some("../../../etc/passwd"));
-    assert_eq!(
-        client.symlink(sub.node, name("link"), target, Owner::default()).unwrap_err(),
-        Errno::EEXIST
-    );
+    assert_eq!(client.symlink(sub.node, name("link"), target, Owner::default()).unwrap_err(), Errno::EEXIST);
 
     let file_node = gofer.node("file");
     let linked = client.link(file_node, sub.node, name("hard")).unwrap();
@@ -350,7 +342,7 @@ fn setattr_changes_what_it_says() {
         assert_eq!(client.setattr(link, &owner(79)).unwrap().uid, 79);
         assert_eq!(fs::metadata(dir.join("file")).unwrap().uid(), 78);
         // The gofer reads and writes what belongs to others, as it says nothing about guests' permissions.
-        fs::set_permissions(dir.join("file"), fs::Permissions::from_mode(0)).unwrap();
+        fs::set_permissions(dir.join("file"), fs::Permissions::from_mode(0o000)).unwrap();
         client.open(node, OpenFlags::RDWR).unwrap();
     }
 }
@@ -524,9 +516,8 @@ fn special_files_only_where_allowed() {
     let listener = UnixListener::bind(dir.join("socket")).unwrap();
     rustix::fs::mkfifoat(rustix::fs::CWD, dir.join("fifo"), rustix::fs::Mode::RWXU).unwrap();
     dir.write("file", "");
-    let find = |root, path| {
-        client.walk(client.attach(root).unwrap().node, &[name(path)]).unwrap().found[0].node
-    };
+    let find =
+        |root, path| client.walk(client.attach(root).unwrap().node, &[name(path)]).unwrap().found[0].node;
     assert_eq!(client.open(find(0, "fifo"), OpenFlags::empty()).unwrap_err(), Errno::EACCES);
     assert_eq!(client.open(find(0, "socket"), OpenFlags::empty()).unwrap_err(), Errno::ENXIO);
     assert_eq!(client.connect(find(0, "socket"), SocketType::Stream).unwrap_err(), Errno::EACCES);
@@ -643,8 +634,8 @@ fn nothing_but_read_only_roots() {
     dir.write("sub/file", "content");
     dir.symlink("file", "sub/link");
     if is_root() {
-        fs::set_permissions(dir.join("sub/file"), fs::Permissions::from_mode(0)).unwrap();
-        fs::set_permissions(dir.join("sub"), fs::Permissions::from_mode(0)).unwrap();
+        fs::set_permissions(dir.join("sub/file"), fs::Permissions::from_mode(0o000)).unwrap();
+        fs::set_permissions(dir.join("sub"), fs::Permissions::from_mode(0o000)).unwrap();
     }
     let gofer = Gofer::in_jail(&[(dir.path(), READ_ONLY)]);
     let client = gofer.client();

@@ -118,7 +118,21 @@ pub struct Attr {
     pub btime: Option<Timestamp>,
 }
 wire_struct!(Attr {
-    mode, nlink, uid, gid, ino, size, blocks, blksize, dev, rdev, mount, atime, mtime, ctime, btime
+    mode,
+    nlink,
+    uid,
+    gid,
+    ino,
+    size,
+    blocks,
+    blksize,
+    dev,
+    rdev,
+    mount,
+    atime,
+    mtime,
+    ctime,
+    btime
 });
 
 impl Attr {

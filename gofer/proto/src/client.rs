@@ -141,11 +141,7 @@ impl Client {
     }
 
     /// Makes a call whose answer may be as long as a message gets.
-    fn call_long<T>(
-        &self,
-        request: &Request<'_>,
-        parse: impl FnOnce(Reader<'_>) -> Result<T>,
-    ) -> Result<T> {
+    fn call_long<T>(&self, request: &Request<'_>, parse: impl FnOnce(Reader<'_>) -> Result<T>) -> Result<T> {
         self.on_channel(|channel| {
             channel.send(request)?;
             let mut reply = Vec::new();

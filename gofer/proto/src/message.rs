@@ -10,8 +10,8 @@ use crate::{
     attr::{FileKind, NewFile, Owner, SetAttr},
     name::{LinkTarget, Name, XattrName},
     types::{
-        DirWants, HandleId, LinkText, NodeId, OpenFlags, RenameFlags, SocketType, Sync, Unlink, WalkEnd, Walked,
-        XattrFlags,
+        DirWants, HandleId, LinkText, NodeId, OpenFlags, RenameFlags, SocketType, Sync, Unlink, WalkEnd,
+        Walked, XattrFlags,
     },
     wire::{Reader, Wire, Writer, wire_struct},
 };

@@ -34,8 +34,16 @@ fn all() -> Vec<Request<'static>> {
     vec![
         Request::Attach { root: u32::MAX },
         Request::Walk { from: dir, names: vec![], open: None },
-        Request::Walk { from: dir, names: vec![name(b"a"), name(&[b'b'; 255])], open: Some(OpenFlags::all() - OpenFlags::WRONLY) },
-        Request::Walk { from: dir, names: vec![name(&[0xff; 255]); crate::MAX_WALK], open: Some(OpenFlags::WRONLY) },
+        Request::Walk {
+            from: dir,
+            names: vec![name(b"a"), name(&[b'b'; 255])],
+            open: Some(OpenFlags::all() - OpenFlags::WRONLY),
+        },
+        Request::Walk {
+            from: dir,
+            names: vec![name(&[0xff; 255]); crate::MAX_WALK],
+            open: Some(OpenFlags::WRONLY),
+        },
         Request::Stat { from: dir, names: vec![name(b"...")] },
         Request::Open { node, flags: OpenFlags::empty() },
         Request::Create { dir, name: name(b"x"), flags: OpenFlags::RDWR, new },
@@ -43,7 +51,12 @@ fn all() -> Vec<Request<'static>> {
         Request::SetAttr { node, change },
         Request::SetAttr { node, change: SetAttr::default() },
         Request::Mkdir { dir, name: name(b"x"), new },
-        Request::Symlink { dir, name: name(b"x"), target: LinkTarget::new(&[b'/'; LINK_MAX]).unwrap(), owner },
+        Request::Symlink {
+            dir,
+            name: name(b"x"),
+            target: LinkTarget::new(&[b'/'; LINK_MAX]).unwrap(),
+            owner,
+        },
         Request::Link { node, dir, name: name(b"x") },
         Request::Mknod { dir, name: name(b"x"), kind: FileKind::Fifo, new },
         Request::Unlink { dir, name: name(b"x"), what: Unlink::Directory },
@@ -62,7 +75,12 @@ fn all() -> Vec<Request<'static>> {
         Request::ReadLink { node },
         Request::StatFs { node },
         Request::GetXattr { node, name: xattr },
-        Request::SetXattr { node, name: xattr, value: XattrValue(&[1; MAX_XATTR]), flags: XattrFlags::CREATE },
+        Request::SetXattr {
+            node,
+            name: xattr,
+            value: XattrValue(&[1; MAX_XATTR]),
+            flags: XattrFlags::CREATE,
+        },
         Request::ListXattr { node },
         Request::RemoveXattr { node, name: xattr },
         Request::Fsync { node, sync: Sync::Data },
@@ -219,7 +237,13 @@ fn answers_survive_the_trip() {
 fn directory_batches() {
     let entries = [
         DirEntry { ino: 1, cookie: 2, kind: FileKind::Directory, name: name(b"a"), attr: None },
-        DirEntry { ino: 3, cookie: u64::MAX, kind: FileKind::Unknown, name: name(&[b'b'; 255]), attr: Some(attr()) },
+        DirEntry {
+            ino: 3,
+            cookie: u64::MAX,
+            kind: FileKind::Unknown,
+            name: name(&[b'b'; 255]),
+            attr: Some(attr()),
+        },
     ];
     let mut bytes = Vec::new();
     let mut out = Writer::new(&mut bytes, crate::MAX_MESSAGE);

@@ -14,8 +14,8 @@ use linux_abi::{Errno, Result};
 use rustix::{
     io::retry_on_intr,
     net::{
-        AddressFamily, RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, ReturnFlags, SendAncillaryBuffer,
-        SendAncillaryMessage, SendFlags, SocketFlags, SocketType,
+        AddressFamily, RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, ReturnFlags,
+        SendAncillaryBuffer, SendAncillaryMessage, SendFlags, SocketFlags, SocketType,
     },
 };
 
@@ -35,8 +35,8 @@ pub fn send(socket: impl AsFd, message: &[u8], fd: Option<BorrowedFd<'_>>) -> Re
         return Err(Errno::EMSGSIZE);
     }
     let parts = [IoSlice::new(message)];
-    let sent =
-        retry_on_intr(|| rustix::net::sendmsg(&socket, &parts, &mut control, SendFlags::NOSIGNAL)).map_err(errno)?;
+    let sent = retry_on_intr(|| rustix::net::sendmsg(&socket, &parts, &mut control, SendFlags::NOSIGNAL))
+        .map_err(errno)?;
     if sent == message.len() { Ok(()) } else { Err(Errno::EIO) }
 }
 
@@ -47,9 +47,10 @@ pub fn send(socket: impl AsFd, message: &[u8], fd: Option<BorrowedFd<'_>>) -> Re
 pub fn receive(socket: impl AsFd, buffer: &mut Vec<u8>, max: usize) -> Result<()> {
     buffer.clear();
     buffer.reserve_exact(max);
-    let (_, len) =
-        retry_on_intr(|| rustix::net::recv(&socket, rustix::buffer::spare_capacity(buffer), RecvFlags::TRUNC))
-            .map_err(errno)?;
+    let (_, len) = retry_on_intr(|| {
+        rustix::net::recv(&socket, rustix::buffer::spare_capacity(buffer), RecvFlags::TRUNC)
+    })
+    .map_err(errno)?;
     if len > buffer.len() { Err(Errno::EMSGSIZE) } else { Ok(()) }
 }
 

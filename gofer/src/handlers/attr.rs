@@ -1,8 +1,6 @@
 //! Attributes of files and volumes, and getting them to disk.
 
-use gofer_proto::{
-    Attr, FileKind, NodeId, SetAttr, SetTime, Sync, VolumeStat, transport::errno,
-};
+use gofer_proto::{Attr, FileKind, NodeId, SetAttr, SetTime, Sync, VolumeStat, transport::errno};
 use linux_abi::{Errno, Result};
 use rustix::fs::{AtFlags, CWD, FallocateFlags, Mode, OFlags, Timespec, Timestamps, UTIME_NOW, UTIME_OMIT};
 

@@ -12,10 +12,7 @@ mod rename;
 mod walk;
 mod xattr;
 
-use std::{
-    os::fd::OwnedFd,
-    sync::Arc,
-};
+use std::{os::fd::OwnedFd, sync::Arc};
 
 use gofer_proto::{
     FileKind, Name, NodeId, Request,

@@ -27,7 +27,11 @@ use rustix::{
 use std::{os::fd::OwnedFd, sync::Arc};
 
 use super::{Reply, changeable_at, make, walk};
-use crate::{node::{Found, Node}, resolve, server::Server};
+use crate::{
+    node::{Found, Node},
+    resolve,
+    server::Server,
+};
 
 /// Opens a node.
 pub(super) fn open(server: &Server, id: NodeId, flags: OpenFlags, out: &mut Writer<'_>) -> Result<Reply> {

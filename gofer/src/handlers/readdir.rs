@@ -37,7 +37,10 @@ pub(super) fn readdir(
     let mut entries = RawDir::new(&*fd, &mut buffer);
     let mut last_read = None;
     loop {
-        if entries.is_buffer_empty() && used(out) > 0 && used(out).saturating_add(ENCODED_BATCH) > MAX_DIR_BATCH {
+        if entries.is_buffer_empty()
+            && used(out) > 0
+            && used(out).saturating_add(ENCODED_BATCH) > MAX_DIR_BATCH
+        {
             // All that was read from the host has been passed on: the descriptor stands where the client does.
             *position = last_read;
             false.put(out);
@@ -73,8 +76,14 @@ fn put_entry(dir: &OwnedFd, entry: &RawDirEntry<'_>, wants: DirWants, out: &mut 
         DirWants::Names => None,
         DirWants::Attributes => resolve::attr_of_entry(dir, name).ok(),
     };
-    DirEntry { ino: entry.ino(), cookie: entry.next_entry_cookie(), kind: kind(entry.file_type()), name, attr }
-        .put(out);
+    DirEntry {
+        ino: entry.ino(),
+        cookie: entry.next_entry_cookie(),
+        kind: kind(entry.file_type()),
+        name,
+        attr,
+    }
+    .put(out);
 }
 
 fn kind(file_type: FileType) -> FileKind {

@@ -1,6 +1,9 @@
 //! Walks: the way from names to nodes.
 
-use std::{os::fd::{AsFd, OwnedFd}, sync::Arc};
+use std::{
+    os::fd::{AsFd, OwnedFd},
+    sync::Arc,
+};
 
 use gofer_proto::{
     FileKind, Name, NodeId, OpenFlags, Stats, WalkEnd, Walked,

@@ -14,7 +14,8 @@ pub(super) fn get(server: &Server, id: NodeId, name: XattrName<'_>) -> Result<Ve
     let fd = server.usable(id)?.fd()?;
     // Only what the host fills in is ever touched.
     let mut value = Vec::with_capacity(MAX_XATTR);
-    rustix::fs::getxattr(server.own_fds.path(&*fd), name.as_bytes(), spare_capacity(&mut value)).map_err(errno)?;
+    rustix::fs::getxattr(server.own_fds.path(&*fd), name.as_bytes(), spare_capacity(&mut value))
+        .map_err(errno)?;
     Ok(value)
 }
 

@@ -39,8 +39,9 @@ enum When {
 use When::{Always, Bits, Changes, Sockets, SocketsAnd};
 
 /// Flags of a `clone` that makes a thread.
-const THREAD: u64 = (libc::CLONE_VM | libc::CLONE_FS | libc::CLONE_FILES | libc::CLONE_SIGHAND | libc::CLONE_THREAD)
-    .cast_unsigned() as u64;
+const THREAD: u64 =
+    (libc::CLONE_VM | libc::CLONE_FS | libc::CLONE_FILES | libc::CLONE_SIGHAND | libc::CLONE_THREAD)
+        .cast_unsigned() as u64;
 const EXECUTABLE: u64 = libc::PROT_EXEC.cast_unsigned() as u64;
 const GETFD: u64 = libc::F_GETFD.cast_unsigned() as u64;
 const LOCAL: u64 = libc::AF_UNIX.cast_unsigned() as u64;

@@ -12,16 +12,28 @@ use std::{
 };
 
 use gofer::{Config, Confinement, Limits, OwnFds, Policy, Root};
-use gofer_proto::{Client, FileKind, Name, NewFile, NodeId, OpenFlags, Opened, Owner, Walk, WalkEnd, transport};
+use gofer_proto::{
+    Client, FileKind, Name, NewFile, NodeId, OpenFlags, Opened, Owner, Walk, WalkEnd, transport,
+};
 
 /// A directory that goes away with the value.
 pub(crate) struct TempDir(PathBuf);
 
 impl TempDir {
     pub(crate) fn new() -> TempDir {
+        TempDir::below(&std::env::temp_dir())
+    }
+
+    /// Where making very many files is quick.
+    pub(crate) fn in_memory() -> TempDir {
+        let shm = Path::new("/dev/shm");
+        if shm.is_dir() { TempDir::below(shm) } else { TempDir::new() }
+    }
+
+    fn below(dir: &Path) -> TempDir {
         static COUNT: AtomicU32 = AtomicU32::new(0);
         let name = format!("gofer-{}-{}", std::process::id(), COUNT.fetch_add(1, Ordering::Relaxed));
-        let path = std::env::temp_dir().join(name);
+        let path = dir.join(name);
         fs::create_dir(&path).unwrap();
         TempDir(path)
     }
@@ -81,6 +93,26 @@ pub(crate) fn start_thread(roots: &[(&Path, Policy)], limits: Limits) -> (OwnedF
     (ours, thread)
 }
 
+/// A server in a process of its own, in jail, and the client's end of its socket. The test file needs a test called
+/// `gofer_process` that calls [`be_a_gofer`].
+pub(crate) fn start_process(roots: &[(&Path, Policy)], limits: Limits) -> (OwnedFd, Child) {
+    start_process_as("root", &config(roots, limits))
+}
+
+/// The same, where the process gives up what `who` says before it goes to jail.
+pub(crate) fn start_process_as(who: &str, config: &Config) -> (OwnedFd, Child) {
+    let (ours, theirs) = transport::pair().unwrap();
+    let child = Command::new(std::env::current_exe().unwrap())
+        .args(["--exact", "gofer_process", "--nocapture", "--test-threads=1"])
+        .env("BE_A_GOFER", who)
+        .stdin(theirs)
+        .stdout(std::process::Stdio::null())
+        .spawn()
+        .unwrap();
+    config.send(&ours).unwrap();
+    (ours, child)
+}
+
 impl Gofer {
     /// In a thread of this process.
     pub(crate) fn in_thread(roots: &[(&Path, Policy)]) -> Gofer {
@@ -92,19 +124,10 @@ impl Gofer {
         Gofer { client: Some(Client::new(socket, 8)), server: Some(Server::Thread(thread)) }
     }
 
-    /// In a process, in jail. The test file needs a test called `gofer_process` that calls [`be_a_gofer`].
+    /// In a process, in jail.
     pub(crate) fn in_jail(roots: &[(&Path, Policy)]) -> Gofer {
-        let config = config(roots, Limits::default());
-        let (ours, theirs) = transport::pair().unwrap();
-        let child = Command::new(std::env::current_exe().unwrap())
-            .args(["--exact", "gofer_process", "--nocapture", "--test-threads=1"])
-            .env("BE_A_GOFER", "1")
-            .stdin(theirs)
-            .stdout(std::process::Stdio::null())
-            .spawn()
-            .unwrap();
-        config.send(&ours).unwrap();
-        Gofer { client: Some(Client::new(ours, 8)), server: Some(Server::Process(child)) }
+        let (socket, child) = start_process(roots, Limits::default());
+        Gofer { client: Some(Client::new(socket, 8)), server: Some(Server::Process(child)) }
     }
 
     pub(crate) fn client(&self) -> &Client {
@@ -149,13 +172,21 @@ impl Drop for Gofer {
 
 /// The body of the test `gofer_process`: nothing, unless this process is to be one.
 pub(crate) fn be_a_gofer() {
-    if std::env::var_os("BE_A_GOFER").is_some() {
-        let control = gofer::control_from_stdin().unwrap();
-        if let Err(error) = gofer::run(control) {
-            panic!("{error}");
+    let Some(who) = std::env::var_os("BE_A_GOFER") else { return };
+    match who.to_str() {
+        Some("without capabilities") => host::caps::drop_all().unwrap(),
+        Some("nobody") => {
+            nix::unistd::setgid(65534.into()).unwrap();
+            nix::unistd::setuid(65534.into()).unwrap();
         }
-        std::process::exit(0);
+        _ => {}
     }
+    let control = gofer::control_from_stdin().unwrap();
+    if let Err(error) = gofer::run(control) {
+        eprintln!("{error}");
+        std::process::exit(1);
+    }
+    std::process::exit(0);
 }
 
 pub(crate) fn name(name: &str) -> Name<'_> {
@@ -183,7 +214,9 @@ pub(crate) fn read(opened: Opened) -> String {
 
 /// All entries of a directory, sorted.
 pub(crate) fn list(client: &Client, dir: NodeId) -> Vec<(String, FileKind)> {
-    let Opened::Directory(handle) = client.open(dir, OpenFlags::empty()).unwrap() else { panic!("no directory") };
+    let Opened::Directory(handle) = client.open(dir, OpenFlags::empty()).unwrap() else {
+        panic!("no directory")
+    };
     let mut entries = Vec::new();
     let mut cookie = 0;
     loop {

@@ -119,7 +119,13 @@ impl Client {
     }
 
     /// Makes a symbolic link.
-    pub fn symlink(&self, dir: NodeId, name: Name<'_>, target: LinkTarget<'_>, owner: Owner) -> Result<Walked> {
+    pub fn symlink(
+        &self,
+        dir: NodeId,
+        name: Name<'_>,
+        target: LinkTarget<'_>,
+        owner: Owner,
+    ) -> Result<Walked> {
         self.ask(&Request::Symlink { dir, name, target, owner })
     }
 
