@@ -5,7 +5,7 @@
 //!
 //! For the platform: [`shared`], memory shared with a process that is not trusted; [`futex`], sleeping on a word of it;
 //! [`memfd`]; [`fdpass`], passing descriptors; [`process`], other processes' memory, signals, ends and clocks;
-//! [`image`], starting a program from memory; [`cpu`], what the processor has.
+//! [`membarrier`]; [`image`], starting a program from memory; [`cpu`], what the processor has.
 
 pub mod caps;
 #[cfg(target_arch = "x86_64")]
@@ -13,6 +13,7 @@ pub mod cpu;
 pub mod fdpass;
 pub mod futex;
 pub mod image;
+pub mod membarrier;
 pub mod memfd;
 pub mod mount;
 pub mod process;

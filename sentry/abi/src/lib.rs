@@ -9,6 +9,7 @@
 //! * [`fcntl`]: flags and commands of the file calls.
 //! * [`futex`]: futexes and robust lists.
 //! * [`socket`]: sockets: families, options, message flags.
+//! * [`sched`]: scheduling.
 //! * [`stat`]: structures of the stat family.
 //! * [`time`]: clocks and times.
 #![forbid(unsafe_code)]
@@ -19,6 +20,7 @@ pub mod event;
 pub mod fcntl;
 pub mod futex;
 pub mod socket;
+pub mod sched;
 pub mod stat;
 pub mod time;
 

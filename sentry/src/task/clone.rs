@@ -279,6 +279,7 @@ fn child_group(parent: &Arc<ThreadGroup>, pid: Pid, flags: u64) -> Arc<ThreadGro
         dumpable: parent.dumpable.load(Ordering::Relaxed).into(),
         personality: parent.personality.load(Ordering::Relaxed).into(),
         executable: Mutex::new(parent.executable.lock().clone()),
+        membarrier: parent.membarrier.load(Ordering::Relaxed).into(),
         ..ThreadGroup::new(pid)
     })
 }

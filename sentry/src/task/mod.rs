@@ -203,6 +203,8 @@ pub struct ThreadGroup {
     pub is_subreaper: AtomicBool,
     /// The executable (`/proc/PID/exe`).
     pub executable: Mutex<Option<Arc<File>>>,
+    /// What membarrier(2) was told to expect.
+    pub membarrier: AtomicI32,
     /// Processor time of threads that have exited, and of children that were waited for.
     pub usage: Mutex<Usage>,
     /// When the process was made.
@@ -451,6 +453,7 @@ impl ThreadGroup {
             personality: std::sync::atomic::AtomicU32::new(0),
             is_subreaper: AtomicBool::new(false),
             executable: Mutex::new(None),
+            membarrier: AtomicI32::new(0),
             usage: Mutex::default(),
             started: std::time::Instant::now(),
         }
