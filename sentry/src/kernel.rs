@@ -19,6 +19,7 @@ use crate::{
         locks::LockWaits,
         registry::FileSystemTypes,
         types::{
+            hostfile::HostPoller,
             pipe_inode::PipeFs,
             tmpfs::{TmpFs, TmpOptions},
         },
@@ -48,6 +49,8 @@ pub struct Kernel {
     pub rename_lock: Mutex<()>,
     /// Who waits for whose record lock.
     pub lock_waits: LockWaits,
+    /// Watches inherited host descriptors.
+    pub host_poller: Arc<HostPoller>,
     /// What can be mounted.
     pub filesystems: FileSystemTypes,
     /// The minor number of the next filesystem without a device.
@@ -147,6 +150,7 @@ impl Kernel {
             rename_lock: Mutex::default(),
             lock_waits: LockWaits::default(),
             devices: Devices::default(),
+            host_poller: Arc::default(),
             filesystems: FileSystemTypes::default(),
             next_dev: AtomicU32::new(FIRST_DEV),
             shmem: TmpFs::new(SHMEM_DEV, &TmpOptions::with_size(shmem_size)),

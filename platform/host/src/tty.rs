@@ -24,6 +24,17 @@ pub fn set_window_size(terminal: BorrowedFd<'_>, size: &Winsize) -> Result<(), E
     Errno::result(unsafe { libc::ioctl(terminal.as_raw_fd(), libc::TIOCSWINSZ, &raw const *size) }).map(drop)
 }
 
+/// How many bytes can be read at once (`FIONREAD`).
+///
+/// # Errors
+/// `ENOTTY` for files that do not know.
+pub fn input_available(file: BorrowedFd<'_>) -> Result<i32, Errno> {
+    let mut count: libc::c_int = 0;
+    // SAFETY: FIONREAD fills one int.
+    Errno::result(unsafe { libc::ioctl(file.as_raw_fd(), libc::FIONREAD, &raw mut count) })?;
+    Ok(count)
+}
+
 #[cfg(test)]
 mod tests {
     use std::os::fd::AsFd;

@@ -37,6 +37,9 @@ pub struct FileCx<'a> {
     pub file: &'a File,
 }
 
+/// Instead of a position: the offset that the file itself keeps.
+pub const OFFSET_OF_FILE: u64 = u64::MAX;
+
 /// The part of an open file that depends on its type. Everything is non-blocking.
 pub trait FileOps: Any + Send + Sync {
     /// Reads at `*pos` and advances it. Streams ignore `pos`. Zero is end of file.
@@ -57,6 +60,12 @@ pub trait FileOps: Any + Send + Sync {
 
     /// Whether the file has a position: lseek, pread and pwrite work.
     fn seekable(&self) -> bool {
+        false
+    }
+
+    /// Whether the offset is kept by the file itself, because it is shared with the host. Then reads and writes that
+    /// should use it get [`OFFSET_OF_FILE`] as their position, and [`FileOps::seek_from`] answers every lseek(2).
+    fn keeps_offset(&self) -> bool {
         false
     }
 

@@ -195,6 +195,12 @@ pub trait Inode: Any + Send + Sync {
     /// `EPERM` where a filesystem has no such attribute, `EROFS`, `ENOSPC`, `EFBIG`.
     fn set_attr(&self, change: &SetAttr) -> Result<()>;
 
+    /// Whether [`Inode::open`] is asked even for a FIFO, a socket or a device, because the inode stands for a file of the
+    /// host.
+    fn opens_itself(&self) -> bool {
+        false
+    }
+
     /// Prepares an open file. Called for regular files, directories and (by filesystems with such files) anything
     /// special; FIFOs, sockets and devices are dispatched by the VFS before this. `flags` are the `O_*` flags;
     /// `O_CREAT`, `O_EXCL` and `O_TRUNC` have been dealt with.

@@ -245,6 +245,7 @@ pub fn open_place(task: &Task, place: Path, flags: u32) -> SysResult<Arc<File>> 
     }
     let kept = flags & !(O_CREAT | O_EXCL | O_NOCTTY | O_TRUNC | O_CLOEXEC);
     let ops: Box<dyn FileOps> = match kind {
+        _ if inode.opens_itself() => Arc::clone(&inode).open(task, flags)?,
         FileType::Symlink => return Err(Errno::ELOOP.into()),
         FileType::Socket => return Err(Errno::ENXIO.into()),
         FileType::Fifo => pipe::open_fifo(task, &inode, flags)?,

@@ -16,6 +16,9 @@ pub fn lseek(cx: &mut ThreadCx, fd: i32, offset: i64, whence: u32) -> Result<u64
     if !file.ops().seekable() {
         return Err(Errno::ESPIPE);
     }
+    if file.ops().keeps_offset() {
+        return file.ops().seek_from(&file, offset, whence);
+    }
     let mut position = file.offset.lock();
     let base = match whence {
         SEEK_SET => 0,

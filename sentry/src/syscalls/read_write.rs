@@ -10,7 +10,7 @@ use linux_abi::{
 use crate::{
     error::{RestartKind, SysError, SysResult},
     fs::{
-        file::{File, FileCx},
+        file::{File, FileCx, OFFSET_OF_FILE},
         file_limits,
         io::{Segment, Sink, Source, UserSink, UserSource},
     },
@@ -193,6 +193,7 @@ pub(super) fn read_once(task: &Task, file: &File, sink: &mut dyn Sink, at: At) -
     let cx = FileCx { task, file };
     match at {
         At::Position(mut position) => file.ops().read(cx, sink, &mut position),
+        At::Offset if file.ops().keeps_offset() => file.ops().read(cx, sink, &mut { OFFSET_OF_FILE }),
         At::Offset if !file.ops().seekable() => file.ops().read(cx, sink, &mut 0),
         At::Offset => file.ops().read(cx, sink, &mut file.offset.lock()),
     }
@@ -206,6 +207,7 @@ pub(super) fn write_once(task: &Task, file: &File, source: &mut dyn Source, at: 
     let cx = FileCx { task, file };
     match at {
         At::Position(mut position) => file.ops().write(cx, source, &mut position),
+        At::Offset if file.ops().keeps_offset() => file.ops().write(cx, source, &mut { OFFSET_OF_FILE }),
         At::Offset if !file.ops().seekable() => file.ops().write(cx, source, &mut 0),
         At::Offset => file.ops().write(cx, source, &mut file.offset.lock()),
     }

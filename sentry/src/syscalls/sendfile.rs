@@ -2,7 +2,10 @@
 
 use std::sync::Arc;
 
-use linux_abi::{Errno, Result, UserAddr, fcntl::O_APPEND};
+use linux_abi::{
+    Errno, Result, UserAddr,
+    fcntl::{O_APPEND, SEEK_CUR, SEEK_SET},
+};
 
 use super::read_write::{At, failed, read_once, write_all, write_once};
 use crate::{
@@ -173,6 +176,9 @@ pub(super) struct Place {
 
 impl Place {
     pub(super) fn new(cx: &mut ThreadCx, file: &File, pointer: UserAddr) -> Result<Place> {
+        if pointer.is_null() && file.ops().keeps_offset() && file.ops().seekable() {
+            return file.ops().seek_from(file, 0, SEEK_CUR).map(|at| Place { at });
+        }
         if pointer.is_null() {
             return Ok(Place { at: *file.offset.lock() });
         }
@@ -184,6 +190,10 @@ impl Place {
     }
 
     pub(super) fn store(&self, cx: &mut ThreadCx, file: &File, pointer: UserAddr) -> Result<()> {
+        if pointer.is_null() && file.ops().keeps_offset() && file.ops().seekable() {
+            let at = i64::try_from(self.at).map_err(|_| Errno::EOVERFLOW)?;
+            return file.ops().seek_from(file, at, SEEK_SET).map(drop);
+        }
         if pointer.is_null() {
             *file.offset.lock() = self.at;
             return Ok(());

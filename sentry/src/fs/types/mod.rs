@@ -6,6 +6,7 @@ pub mod pipe;
 mod pipe_buffer;
 pub mod pipe_inode;
 pub mod tmpfs;
+pub mod hostfile;
 pub mod pidfd;
 pub mod stdio;
 pub mod tty_hook;
