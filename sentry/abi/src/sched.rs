@@ -203,7 +203,7 @@ uapi! {
         pub sched_priority: i32,
     }
 
-    /// `struct sched_attr` of sched_setattr(2).
+    /// `struct sched_attr` of sched_setattr(2), its first version; the second adds clamps of utilisation.
     pub struct SchedAttr {
         /// Its size, as the program knows it.
         pub size: u32,
@@ -221,9 +221,5 @@ uapi! {
         pub deadline: u64,
         /// The period, nanoseconds.
         pub period: u64,
-        /// The lower clamp of utilisation.
-        pub util_min: u32,
-        /// The upper clamp of utilisation.
-        pub util_max: u32,
     }
 }
