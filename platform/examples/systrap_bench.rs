@@ -4,7 +4,10 @@
 //! hand-over behaves there.
 
 use std::{
+    fs::File,
     hint::black_box,
+    io::Write,
+    os::fd::AsFd,
     time::{Duration, Instant},
 };
 
@@ -24,6 +27,8 @@ const ANON: Backing<'static> = Backing::Anonymous { no_reserve: false };
 const CALLS: &[u8] = &[0x0f, 0x05, 0xeb, 0xfc];
 /// `mov eax,110; syscall; jmp` back: a site that can be patched.
 const NUMBERED: &[u8] = &[0xb8, 110, 0, 0, 0, 0x0f, 0x05, 0xeb, 0xf7];
+/// The same, twice.
+const NUMBERED_TWICE: &[u8] = &[0xb8, 9, 0, 0, 0, 0x0f, 0x05, 0xb8, 11, 0, 0, 0, 0x0f, 0x05, 0xeb, 0xf0];
 /// `mov byte [rdi],1; add rdi,4096; dec esi; jnz; syscall; jmp` to the call.
 const TOUCH: &[u8] =
     &[0xc6, 0x07, 1, 0x48, 0x81, 0xc7, 0, 0x10, 0, 0, 0xff, 0xce, 0x75, 0xf2, 0x0f, 0x05, 0xeb, 0xf0];
@@ -35,9 +40,9 @@ fn pages(start: u64, len: u64) -> PageRange {
 fn process(platform: &Systrap, code: &[u8]) -> (Process, Registers) {
     let mut process = platform.new_process().expect("a process");
     let context = &mut process.context;
-    context.map(pages(CODE, 4096), ANON, RW).expect("map");
-    context.write(UserAddr(CODE), code).expect("write");
-    context.protect(pages(CODE, 4096), RX).expect("protect");
+    let file = File::from(host::memfd::create(c"guest", 0).expect("memfd"));
+    (&file).write_all(code).expect("write");
+    context.map(pages(CODE, 4096), Backing::Private { file: file.as_fd(), offset: 0 }, RX).expect("map");
     (process, Registers::entry(CODE, 0))
 }
 
@@ -130,12 +135,21 @@ fn main() {
     drop(first);
     native();
 
-    for (name, code) in [("trap", CALLS), ("trap, numbered site", NUMBERED)] {
+    for (name, code) in [("trap", CALLS), ("trap, patched site", NUMBERED)] {
         let (mut guest, mut regs) = process(&platform, code);
         measure(name, 1000, || (0..1000).for_each(|_| trap(&mut *guest.context, &mut regs)));
     }
     let (mut guest, mut regs) = process(&platform, CALLS);
     measure("mmap+munmap (2 traps)", 100, || {
+        for _ in 0..100 {
+            trap(&mut *guest.context, &mut regs);
+            guest.context.map(pages(AREA, 4096), ANON, RW).expect("map");
+            trap(&mut *guest.context, &mut regs);
+            guest.context.unmap(pages(AREA, 4096)).expect("unmap");
+        }
+    });
+    let (mut guest, mut regs) = process(&platform, NUMBERED_TWICE);
+    measure("mmap+munmap, patched (2 traps)", 100, || {
         for _ in 0..100 {
             trap(&mut *guest.context, &mut regs);
             guest.context.map(pages(AREA, 4096), ANON, RW).expect("map");

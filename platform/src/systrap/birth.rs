@@ -30,7 +30,7 @@ use super::{
     pace::Pace,
     slot::Slot,
     space::Space,
-    unit::Unit,
+    unit::{Unit, lock},
 };
 use crate::{Errno, PageRange, Prot};
 
@@ -129,7 +129,9 @@ impl Birth {
         if read != nonce.len() || u64::from_le_bytes(nonce) != self.nonce {
             return Err(Errno::EAGAIN);
         }
-        let space = Space::new(&parent.shared, pid, self.unit, self.socket, parent.deferred.inherited());
+        let patches = lock(&parent.patches).inherited();
+        let deferred = parent.deferred.inherited();
+        let space = Space::new(&parent.shared, pid, self.unit, self.socket, deferred, patches);
         parent.shared.register(&space)?;
         match host::process::wait(Children::Pid(pid), WaitMode::Poll) {
             Ok(None) => Ok((space, Stub::newborn(self.slot, pid, pace), self.frame)),
@@ -141,7 +143,7 @@ impl Birth {
 /// A new thread of the process of `parent`, which is stopped in `frame`: its thread number, stub and frame.
 pub(super) fn thread(space: &Space, parent: &mut Stub, frame: &Frame) -> Result<(i32, Stub, Frame), Errno> {
     let shared = &space.shared;
-    let _files = super::unit::lock(&space.files);
+    let _files = lock(&space.files);
     let mut ops = Vec::new();
     let mut unit = None;
     let slot = match space.take_slot() {

@@ -10,10 +10,11 @@ use super::{
     birth::{self, Birth, FIRST},
     deferred,
     frame::{Cause, Frame},
-    handover::Stub,
+    handover::{Resume, Stub},
     kick::Kicker,
-    layout::{REGION, REGION_LEN, TASK_END, feature, slot},
+    layout::{REGION, REGION_LEN, TASK_END, event, feature, slot},
     ops::Op,
+    patch::{Patches, Repair},
     space::Space,
     unit::lock,
 };
@@ -30,6 +31,12 @@ const GENERAL_PROTECTION: u64 = 13;
 const PF_WRITE: u64 = 1 << 1;
 const PF_EXECUTE: u64 = 1 << 4;
 const SI_KERNEL: i32 = 0x80;
+/// `EFLAGS.TF`.
+const TRAP_FLAG: u64 = 0x100;
+/// How often to run into a call site that is being written before giving up, which only a hostile guest brings about.
+const REPAIRS_MAX: u32 = 100_000;
+/// How long to wait for one to be written, in yields.
+const WRITING_MAX: u32 = 100_000;
 /// `arch_prctl(2)` codes.
 const ARCH_SET_GS: u64 = 0x1001;
 const ARCH_SET_FS: u64 = 0x1002;
@@ -37,12 +44,17 @@ const ARCH_SET_FS: u64 = 0x1002;
 /// A guest thread: a thread of a stub process, stopped in its shim except during [`Context::run`].
 pub(super) struct SystrapContext {
     stub: Stub,
+    /// Where the registers of the stopped thread are.
     frame: Frame,
+    /// It is stopped in a patched call: `frame` has no extended state.
+    fast: bool,
     own: Arc<Space>,
     space: Arc<dyn AddressSpace>,
     kicker: Arc<Kicker>,
-    /// FS and GS bases that the thread has, where only system calls can change them.
+    /// FS and GS bases that the host thread has.
     bases: (u64, u64),
+    /// A call site to patch: the registers of its call, and its bytes.
+    candidate: Option<(Registers, [u8; 7])>,
 }
 
 impl SystrapContext {
@@ -50,10 +62,12 @@ impl SystrapContext {
         SystrapContext {
             stub,
             frame,
+            fast: false,
             own: Arc::clone(space),
             space: Arc::clone(space) as Arc<dyn AddressSpace>,
             kicker: Arc::new(Kicker::new(space, tid)),
             bases: (0, 0),
+            candidate: None,
         }
     }
 
@@ -93,43 +107,174 @@ impl SystrapContext {
         results.get(1).map(drop).map_err(MapError::Refused)
     }
 
-    /// Sets the segment bases for the next return.
+    fn has_fsgsbase(&self) -> bool {
+        self.own.shared.features & feature::FSGSBASE != 0
+    }
+
+    /// Whether the shim finds its slot by the GS base of guests that do not use it.
+    fn uses_gs(&self) -> bool {
+        self.own.shared.config.patch && self.has_fsgsbase()
+    }
+
+    /// Sets the segment bases for the next return from a frame.
     fn set_bases(&mut self, fs: u64, gs: u64) -> Result<(), Gone> {
-        // A base that is not canonical would fault in the shim; no thread can have one (arch_prctl(2) refuses).
-        let [fs, gs] = [fs, gs].map(|base| if base < TASK_END { base } else { 0 });
-        if self.own.shared.features & feature::FSGSBASE != 0 {
-            self.stub.slot.set64(slot::NEW_FS, fs);
-            self.stub.slot.set64(slot::NEW_GS, gs);
-        } else if self.bases != (fs, gs) {
-            let set = |code, base| Op::new(libc::SYS_arch_prctl, [code, base, 0, 0, 0, 0]);
-            self.stub.run(&self.own, &[set(ARCH_SET_FS, fs), set(ARCH_SET_GS, gs)])?;
-            self.bases = (fs, gs);
+        let [fs, gs] = [fs, gs].map(canonical);
+        if !self.has_fsgsbase() {
+            if self.bases != (fs, gs) {
+                let set = |code, base| Op::new(libc::SYS_arch_prctl, [code, base, 0, 0, 0, 0]);
+                self.stub.run(&self.own, &[set(ARCH_SET_FS, fs), set(ARCH_SET_GS, gs)])?;
+                self.bases = (fs, gs);
+            }
+            return Ok(());
+        }
+        let ours = self.uses_gs() && gs == 0;
+        if self.uses_gs() && !ours {
+            let lists = lock(&self.own.patches).undo(&self.stub.slot);
+            lists.iter().try_for_each(|list| self.stub.run(&self.own, list).map(drop))?;
+        }
+        self.stub.slot.set64(slot::NEW_FS, fs);
+        self.stub.slot.set64(slot::NEW_GS, if ours { self.stub.slot.address() } else { gs });
+        Ok(())
+    }
+
+    /// Makes sure that the stopped thread has a signal frame.
+    fn need_frame(&mut self) -> Result<(), Gone> {
+        self.stub.settle(&self.own)?;
+        if self.fast {
+            self.stub.upgrade(&self.own)?;
+            self.frame = Frame::posted(&self.stub.slot, &self.own.shared.xstate).ok_or_else(|| {
+                self.own.kill();
+                Gone
+            })?;
+            self.fast = false;
         }
         Ok(())
     }
 
-    /// Resumes the guest and reads the frame of its next trap. `None`: the stub is gone, or lies.
-    fn resume(&mut self, regs: &mut Registers) -> Option<(i32, Cause)> {
-        self.stub.settle(&self.own).ok()?;
-        self.set_bases(regs.fs_base, regs.gs_base).ok()?;
+    /// Puts the registers where the shim takes them from.
+    fn prepare(&mut self, regs: &Registers) -> Result<Resume, Gone> {
+        self.stub.settle(&self.own)?;
+        // A patched call returns with its return address in rcx, as a system call does.
+        let returns = regs.rip == regs.rcx && regs.rip < TASK_END;
+        if self.fast && returns && regs.gs_base == 0 && regs.eflags & TRAP_FLAG == 0 {
+            self.frame.set_general(&self.stub.slot, regs);
+            let fs = canonical(regs.fs_base);
+            let set_fs = fs != self.bases.0;
+            if set_fs {
+                self.stub.slot.set64(slot::NEW_FS, fs);
+            }
+            return Ok(Resume::Fast { set_fs });
+        }
+        self.need_frame()?;
+        self.set_bases(regs.fs_base, regs.gs_base)?;
+        self.frame.set_registers(&self.stub.slot, regs);
+        Ok(Resume::Frame(self.frame.address(&self.stub.slot)))
+    }
+
+    /// The operations that patch the site of the last call, if it is worth it.
+    fn patch(&mut self) -> Vec<Op> {
+        let Some((regs, bytes)) = self.candidate.take() else { return Vec::new() };
+        let alone = self.own.threads.load(Ordering::Relaxed) == 1;
+        lock(&self.own.patches).patch(&self.stub.slot, &regs, bytes, alone)
+    }
+
+    /// Waits until no other thread writes call sites, so that a copy of the memory has none half written.
+    fn wait_for_patches(&self) -> Result<(), Errno> {
+        for _ in 0..WRITING_MAX {
+            if !lock(&self.own.patches).is_busy(&self.stub.slot) {
+                return Ok(());
+            }
+            std::thread::yield_now();
+        }
+        Err(Errno::EAGAIN)
+    }
+
+    /// Looks whether the site of a call that trapped is worth patching.
+    fn consider(&mut self, regs: &Registers) {
+        if !self.uses_gs() || regs.gs_base != 0 || !lock(&self.own.patches).count(regs) {
+            return;
+        }
+        let mut bytes = [0; 7];
+        if self.own.read(UserAddr(Patches::site(regs.rip)), &mut bytes).is_ok() {
+            self.candidate = Some((*regs, bytes));
+        }
+    }
+
+    /// Resumes the guest until its next trap.
+    fn resume(&mut self, regs: &mut Registers) -> Result<Trap, Gone> {
+        let how = self.prepare(regs)?;
+        let ops = self.patch();
+        self.stub.resume(&self.own, ops, how)?;
         let slot = &self.stub.slot;
-        self.frame.set_registers(slot, regs);
-        self.stub.resume(&self.own, self.frame.address(&self.stub.slot)).ok()?;
-        let slot = &self.stub.slot;
-        let signo = slot.get32(slot::SIGNO).cast_signed();
-        let frame = Frame::posted(slot, &self.own.shared.xstate).filter(|_| signo != 0);
+        if self.uses_gs() {
+            let mut patches = lock(&self.own.patches);
+            if let Some(count) = patches.expects(slot) {
+                patches.written(&slot.results(count), count);
+            }
+        }
+        let event = slot.get32(slot::SIGNO);
+        if let event::FAST_CALL | event::FAST_KICK = event {
+            self.fast = true;
+            self.frame = Frame::fast();
+            self.frame.registers(slot, regs);
+            if event == event::FAST_KICK {
+                // Stopped before it changed its FS base.
+                return Ok(Trap::Interrupted);
+            }
+            self.bases.0 = canonical(slot.get64(slot::FS));
+            (regs.fs_base, regs.gs_base, regs.orig_rax) = (self.bases.0, 0, regs.rax);
+            return Ok(Trap::Syscall);
+        }
+        self.fast = false;
+        let frame = Frame::posted(slot, &self.own.shared.xstate).filter(|_| event != 0);
         let Some(frame) = frame else {
             self.own.kill();
-            return None;
+            return Err(Gone);
         };
         self.frame = frame;
-        if self.own.shared.features & feature::FSGSBASE != 0 {
-            regs.fs_base = slot.get64(slot::FS);
-            regs.gs_base = slot.get64(slot::GS);
-        }
+        let resumed = regs.rip;
         frame.registers(slot, regs);
-        Some((signo, frame.cause(slot)))
+        if self.has_fsgsbase() {
+            self.bases = (canonical(slot.get64(slot::FS)), canonical(slot.get64(slot::GS)));
+            let stopped_before_set_fs = how == Resume::Fast { set_fs: true } && regs.rip == resumed;
+            if !stopped_before_set_fs {
+                regs.fs_base = self.bases.0;
+            }
+            let ours = self.uses_gs() && self.bases.1 == slot.address();
+            regs.gs_base = if ours { 0 } else { self.bases.1 };
+        }
+        let cause = frame.cause(slot);
+        Ok(trap(event.cast_signed(), &cause, regs))
     }
+
+    /// Resumes the guest until a trap that is not of our making.
+    fn run_on(&mut self, regs: &mut Registers) -> Result<Trap, Gone> {
+        for _ in 0..REPAIRS_MAX {
+            let trap = self.resume(regs)?;
+            let signo = match trap {
+                Trap::Syscall => {
+                    if !self.fast {
+                        self.consider(regs);
+                    }
+                    return Ok(trap);
+                }
+                Trap::Exception(exception) => exception.signo,
+                Trap::Fault(fault) => fault.signo,
+                Trap::Interrupted | Trap::Gone => return Ok(trap),
+            };
+            match lock(&self.own.patches).repair(signo, regs) {
+                Repair::None => return Ok(trap),
+                Repair::Call => return Ok(Trap::Syscall),
+                Repair::Again => std::thread::yield_now(),
+            }
+        }
+        Ok(Trap::Interrupted)
+    }
+}
+
+/// A segment base that no instruction of the shim faults with: no thread can have another (arch_prctl(2) refuses).
+fn canonical(base: u64) -> u64 {
+    if base < TASK_END { base } else { 0 }
 }
 
 /// Translates a signal of the host into a trap.
@@ -168,12 +313,11 @@ fn trap(signo: i32, cause: &Cause, regs: &mut Registers) -> Trap {
 impl Context for SystrapContext {
     fn run(&mut self, regs: &mut Registers) -> Trap {
         if !self.kicker.enter() {
+            // The kick is told now; what the shim remembers of it is done with.
+            self.stub.slot.set32(slot::KICK, 0);
             return if self.own.is_dead() { Trap::Gone } else { Trap::Interrupted };
         }
-        let trap = match self.resume(regs) {
-            Some((signo, cause)) => trap(signo, &cause, regs),
-            None => Trap::Gone,
-        };
+        let trap = self.run_on(regs).unwrap_or(Trap::Gone);
         self.kicker.leave(trap == Trap::Interrupted);
         trap
     }
@@ -190,6 +334,7 @@ impl Context for SystrapContext {
         if self.own.is_dead() {
             return Err(Gone);
         }
+        self.need_frame()?;
         Ok(self.frame.extended_state(&self.stub.slot, &self.own.shared.xstate))
     }
 
@@ -197,6 +342,7 @@ impl Context for SystrapContext {
         if self.own.is_dead() {
             return Err(Gone);
         }
+        self.need_frame()?;
         self.frame.set_extended_state(&self.stub.slot, &self.own.shared.xstate, area);
         Ok(())
     }
@@ -210,6 +356,7 @@ impl Context for SystrapContext {
     }
 
     fn map(&mut self, range: PageRange, backing: Backing<'_>, prot: Prot) -> Result<(), MapError> {
+        lock(&self.own.patches).changed(range);
         match backing {
             Backing::Anonymous { no_reserve } => {
                 let no_reserve = if no_reserve { libc::MAP_NORESERVE } else { 0 };
@@ -222,7 +369,12 @@ impl Context for SystrapContext {
                 }
             }
             Backing::Private { file, offset } => {
-                self.map_file(file, Op::mmap(range, prot, libc::MAP_PRIVATE | libc::MAP_FIXED, FIRST, offset))
+                self.map_file(
+                    file,
+                    Op::mmap(range, prot, libc::MAP_PRIVATE | libc::MAP_FIXED, FIRST, offset),
+                )?;
+                lock(&self.own.patches).mapped(range, prot);
+                Ok(())
             }
             Backing::Shared { file, offset } => {
                 self.map_file(file, Op::mmap(range, prot, libc::MAP_SHARED | libc::MAP_FIXED, FIRST, offset))
@@ -231,33 +383,39 @@ impl Context for SystrapContext {
     }
 
     fn unmap(&mut self, range: PageRange) -> Result<(), MapError> {
+        lock(&self.own.patches).changed(range);
         let unmap = Op::munmap(range.start(), range.len());
         if range.is_empty() { self.op(unmap) } else { self.soon(unmap) }
     }
 
     fn protect(&mut self, range: PageRange, prot: Prot) -> Result<(), MapError> {
+        lock(&self.own.patches).changed(range);
         self.change(Op::mprotect(range, prot))
     }
 
     fn remap(&mut self, from: PageRange, to: PageRange) -> Result<(), MapError> {
+        lock(&self.own.patches).changed(from);
+        lock(&self.own.patches).changed(to);
         let flags = if from.start() == to.start() { 0 } else { libc::MREMAP_MAYMOVE | libc::MREMAP_FIXED };
         let args = [from.start(), from.len(), to.len(), flags.cast_unsigned().into(), to.start(), 0];
         self.change(Op::new(libc::SYS_mremap, args))
     }
 
     fn advise(&mut self, range: PageRange, advice: i32) -> Result<(), MapError> {
+        lock(&self.own.patches).changed(range);
         let advice = i64::from(advice).cast_unsigned();
         self.change(Op::new(libc::SYS_madvise, [range.start(), range.len(), advice, 0, 0, 0]))
     }
 
     fn clone_thread(&mut self) -> Result<Box<dyn Context>, Errno> {
-        self.stub.settle(&self.own).map_err(|_| Errno::EAGAIN)?;
+        self.need_frame().map_err(|_| Errno::EAGAIN)?;
         let (tid, stub, frame) = birth::thread(&self.own, &mut self.stub, &self.frame)?;
         Ok(Box::new(SystrapContext::new(&self.own, tid, stub, frame)))
     }
 
     fn fork(&mut self) -> Result<Process, Errno> {
-        self.stub.settle(&self.own).map_err(|_| Errno::EAGAIN)?;
+        self.need_frame().map_err(|_| Errno::EAGAIN)?;
+        self.wait_for_patches()?;
         let files = lock(&self.own.files);
         let birth = Birth::prepare(&self.own, &self.stub.slot, Some(&self.frame))?;
         let results = self.stub.run(&self.own, &birth.ops).map_err(|_| Errno::EAGAIN)?;
@@ -266,6 +424,8 @@ impl Context for SystrapContext {
     }
 
     fn reset(&mut self) -> Result<(), MapError> {
+        self.need_frame()?;
+        lock(&self.own.patches).reset();
         let high = REGION + REGION_LEN;
         let ops = [Op::munmap(0, REGION), Op::munmap(high, TASK_END - high)];
         let results = self.stub.run(&self.own, &ops)?;

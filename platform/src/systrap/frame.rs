@@ -19,7 +19,7 @@ use crate::{Registers, registers};
 /// Offsets in the ucontext.
 const UC_FLAGS: usize = 0;
 const UC_STACK: usize = 16;
-const UC_MCONTEXT: usize = 40;
+pub(super) const UC_MCONTEXT: usize = 40;
 const UC_SIGMASK: usize = 296;
 const SIGINFO: usize = 304;
 const SIGINFO_LEN: usize = 128;
@@ -84,6 +84,11 @@ impl Frame {
         Some(Frame { uc, fp })
     }
 
+    /// The registers of a patched call, in place of a frame.
+    pub(super) fn fast() -> Frame {
+        Frame { uc: slot::REGISTERS - UC_MCONTEXT, fp: None }
+    }
+
     /// A stack pointer below the frame.
     pub(super) fn stack_below(&self) -> usize {
         (self.uc - 256) / 16 * 16
@@ -142,8 +147,8 @@ impl Frame {
         };
     }
 
-    /// Writes everything that `rt_sigreturn` restores: the registers, an empty mask, the slot's signal stack.
-    pub(super) fn set_registers(&self, slot: &Slot, regs: &Registers) {
+    /// Writes the general registers.
+    pub(super) fn set_general(&self, slot: &Slot, regs: &Registers) {
         let segments = registers::USER_CS | registers::USER_SS << 48;
         slot.set_words(
             self.uc + UC_MCONTEXT,
@@ -169,6 +174,11 @@ impl Frame {
                 segments,
             ],
         );
+    }
+
+    /// Writes everything that `rt_sigreturn` restores: the registers, an empty mask, the slot's signal stack.
+    pub(super) fn set_registers(&self, slot: &Slot, regs: &Registers) {
+        self.set_general(slot, regs);
         let fp = self.fp.map_or(0, |fp| slot.guest(fp));
         slot.set64(self.uc + UC_FPSTATE, fp);
         slot.set64(self.uc + UC_SIGMASK, 0);

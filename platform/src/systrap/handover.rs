@@ -11,7 +11,7 @@ use std::{
 use host::futex::{self, Woken};
 
 use super::{
-    layout::{flag, slot, word},
+    layout::{event, flag, slot, word},
     ops::{Op, Results},
     pace::Pace,
     slot::Slot,
@@ -88,6 +88,15 @@ enum Stop {
     Timeout,
 }
 
+/// How a guest is resumed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Resume {
+    /// From the signal frame whose ucontext is at this address.
+    Frame(u64),
+    /// From a patched call, with the registers in the slot.
+    Fast { set_fs: bool },
+}
+
 /// A stub thread, as its sentry thread sees it. It is stopped in its shim except between [`Stub::resume`] and its return.
 #[derive(Debug)]
 pub(super) struct Stub {
@@ -142,11 +151,33 @@ impl Stub {
         Ok(results.from(deferred))
     }
 
-    /// Returns to the guest code of the frame at `resume_at`, and waits for the next trap.
-    pub(super) fn resume(&mut self, space: &Space, resume_at: u64) -> Result<(), Gone> {
+    /// Makes a signal frame for a thread that is stopped in a patched call.
+    pub(super) fn upgrade(&mut self, space: &Space) -> Result<(), Gone> {
+        self.slot.set_ops(&[], flag::UPGRADE);
+        post(&self.slot);
+        match wait(&self.slot, space, Some(OPERATIONS_TIMEOUT)) {
+            Ok(()) if self.slot.get32(slot::SIGNO) == event::UPGRADED => Ok(()),
+            _ => {
+                space.kill();
+                Err(Gone)
+            }
+        }
+    }
+
+    /// Runs `ops` and the deferred operations, returns to the guest and waits for its next trap.
+    pub(super) fn resume(&mut self, space: &Space, ops: Vec<Op>, how: Resume) -> Result<(), Gone> {
         self.settle(space)?;
-        self.slot.set64(slot::RESUME_AT, resume_at);
-        self.slot.set_ops(&space.take_deferred(), flag::RESUME);
+        let flags = match how {
+            Resume::Frame(at) => {
+                self.slot.set64(slot::RESUME_AT, at);
+                flag::RESUME
+            }
+            Resume::Fast { set_fs: false } => flag::RESUME | flag::FAST,
+            Resume::Fast { set_fs: true } => flag::RESUME | flag::FAST | flag::SET_FS,
+        };
+        let mut all = ops;
+        all.extend(space.take_deferred());
+        self.slot.set_ops(&all, flags);
         let cpus = &space.shared.cpus;
         self.pace.before(cpus, &self.slot);
         post(&self.slot);

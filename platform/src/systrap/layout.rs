@@ -5,6 +5,7 @@
 //!
 //! ```text
 //! REGION  +0x00000   the shim (one page of code)
+//!         +0x04000   thunks of patched call sites
 //!         +0x10000   the host's vvar and vdso pages
 //!         +0x40000   unit 0: slots of the zygote
 //!         +0x80000   unit 1 …
@@ -27,6 +28,12 @@ pub(super) const TASK_END: u64 = 0x7fff_ffff_f000;
 pub(super) const SHIM: u64 = REGION;
 /// Bytes reserved for the shim's code.
 pub(super) const SHIM_LEN: u64 = 0x1000;
+/// Thunks of patched call sites.
+pub(super) const THUNKS: u64 = REGION + 0x4000;
+/// Bytes in a thunk.
+pub(super) const THUNK_LEN: u64 = 32;
+/// How many sites of a process can be patched.
+pub(super) const PATCHES_MAX: u64 = 1024;
 /// Where the host's vvar and vdso are moved to.
 pub(super) const VDSO: u64 = REGION + 0x1_0000;
 /// The most they may take.
@@ -44,12 +51,15 @@ pub(super) const UNIT_LEN: u64 = (SLOT_LEN * SLOTS_PER_UNIT) as u64;
 #[expect(clippy::cast_possible_truncation, reason = "65535")]
 pub(super) const UNIT_COUNT: u32 = ((REGION_LEN - UNIT_LEN) / UNIT_LEN) as u32;
 
-/// A page of pointers for patched call sites: its address makes the old middle of a patched site an invalid opcode.
+/// Pointers to the thunks, for the jumps that replace call sites: their addresses make the old middle of a patched site an
+/// invalid opcode (see `patch.rs`).
 pub(super) const PATCH_TABLE: u64 = 0x6_0000;
+/// Its length.
+pub(super) const PATCH_TABLE_LEN: u64 = PATCHES_MAX * 8;
 
 /// The ranges that the sentry must leave alone.
 pub(super) fn reserved() -> Vec<PageRange> {
-    [(PATCH_TABLE, PATCH_TABLE + 0x1000), (REGION, REGION + REGION_LEN)]
+    [(PATCH_TABLE, PATCH_TABLE + PATCH_TABLE_LEN), (REGION, REGION + REGION_LEN)]
         .into_iter()
         .filter_map(|(start, end)| PageRange::new(start, end))
         .collect()
@@ -61,7 +71,7 @@ pub(super) fn reserved() -> Vec<PageRange> {
 pub(super) mod slot {
     /// Shim to sentry: [`super::word`] values.
     pub(in super::super) const REQUEST: usize = 0x00;
-    /// The signal that trapped, or 0 when a list of operations is done.
+    /// The signal that trapped, 0 when a list of operations is done, or one of [`super::event`].
     pub(in super::super) const SIGNO: usize = 0x04;
     /// Address of the `ucontext` of the signal frame.
     pub(in super::super) const FRAME: usize = 0x08;
@@ -89,8 +99,16 @@ pub(super) mod slot {
     /// [`super::feature`] bits of the processor.
     pub(in super::super) const FEATURES: usize = 0x68;
 
+    /// Set by the shim: a kick came while it worked for a patched call.
+    pub(in super::super) const KICK: usize = 0x28;
+
     /// Proof that a process maps this slot: see `birth.rs`.
     pub(in super::super) const NONCE: usize = 0x80;
+
+    /// Registers of a thread that came through a patched call, as a `sigcontext`.
+    pub(in super::super) const REGISTERS: usize = 0x100;
+    /// Top of the shim's stack while it works for a patched call; there is room for a few words.
+    pub(in super::super) const SMALL_STACK: usize = 0x1000;
 
     /// The operations.
     pub(in super::super) const OPS: usize = 0x400;
@@ -101,8 +119,10 @@ pub(super) mod slot {
     /// The most operations in one list.
     pub(in super::super) const OPS_MAX: usize = 40;
 
-    /// Data that goes with operations, up to the signal stack.
+    /// Data that goes with operations.
     pub(in super::super) const DATA: usize = 0x1000;
+    /// Bytes to be written to call sites.
+    pub(in super::super) const PATCH_DATA: usize = 0x1300;
     /// The alternate signal stack, up to the end of the slot.
     pub(in super::super) const STACK: usize = 0x4000;
     /// Its length.
@@ -130,6 +150,22 @@ pub(super) mod flag {
     pub(in super::super) const RESUME: u32 = 1;
     /// End the thread.
     pub(in super::super) const EXIT: u32 = 2;
+    /// With `RESUME`: return to a patched call, with the registers in the slot.
+    pub(in super::super) const FAST: u32 = 4;
+    /// With `FAST`: set the FS base too.
+    pub(in super::super) const SET_FS: u32 = 8;
+    /// Make a signal frame of a patched call, and post it.
+    pub(in super::super) const UPGRADE: u32 = 16;
+}
+
+/// What is posted in place of a signal's number.
+pub(super) mod event {
+    /// A patched call: the registers are in the slot.
+    pub(in super::super) const FAST_CALL: u32 = 0x1001;
+    /// A kick, in the same state.
+    pub(in super::super) const FAST_KICK: u32 = 0x1002;
+    /// The signal frame asked for with [`super::flag::UPGRADE`].
+    pub(in super::super) const UPGRADED: u32 = 0x1003;
 }
 
 /// Processor features, for the shim.

@@ -23,6 +23,7 @@ mod kick;
 mod layout;
 mod ops;
 mod pace;
+mod patch;
 mod reaper;
 mod shim;
 mod slot;
@@ -42,19 +43,34 @@ use crate::{Errno, Layout, PageRange, Platform, Process};
 
 /// What can be chosen about the backend.
 #[derive(Clone, Debug)]
-#[non_exhaustive]
 pub struct Config {
     /// Keep one fresh stub process ready for the next [`Platform::new_process`].
     pub spare: bool,
+    /// Replace system-call instructions that run often by jumps to the shim. A guest can see that in its code.
+    pub patch: bool,
     /// `RLIMIT_NPROC` of the stubs: a bound on the host processes and threads that guests can make, counted per user and
     /// user namespace (the sentry's own threads too). Has no effect for root of the initial user namespace; there, and in any
     /// case better, a pids cgroup bounds them.
     pub max_host_threads: Option<u64>,
 }
 
+impl Config {
+    /// The same, with or without patched call sites (`--no-patch`).
+    #[must_use]
+    pub fn patching(self, patch: bool) -> Config {
+        Config { patch, ..self }
+    }
+
+    /// The same, with a bound on host processes and threads.
+    #[must_use]
+    pub fn bounded(self, max_host_threads: u64) -> Config {
+        Config { max_host_threads: Some(max_host_threads), ..self }
+    }
+}
+
 impl Default for Config {
     fn default() -> Config {
-        Config { spare: true, max_host_threads: None }
+        Config { spare: true, patch: true, max_host_threads: None }
     }
 }
 

@@ -7,7 +7,8 @@ use std::{arch::global_asm, io, os::fd::OwnedFd, slice};
 
 use super::{
     frame,
-    layout::{self, feature, flag, slot, word},
+    kick::KICK_SIGNAL,
+    layout::{self, event, feature, flag, slot, word},
 };
 
 global_asm!(
@@ -15,6 +16,12 @@ global_asm!(
     zygote_unit = const layout::UNITS,
     unit_len = const layout::UNIT_LEN,
     slot_len = const layout::SLOT_LEN,
+    shim_len = const layout::SHIM_LEN - CODE,
+    uc_mcontext = const frame::UC_MCONTEXT,
+    registers = const slot::REGISTERS,
+    small_stack = const slot::SMALL_STACK,
+    kick = const slot::KICK,
+    kick_signal = const KICK_SIGNAL,
     uc_rip = const frame::UC_RIP,
     frame = const slot::FRAME,
     signo = const slot::SIGNO,
@@ -41,6 +48,12 @@ global_asm!(
     exiting = const word::EXITING,
     flag_resume = const flag::RESUME,
     flag_exit = const flag::EXIT,
+    flag_fast = const flag::FAST,
+    flag_set_fs = const flag::SET_FS,
+    flag_upgrade = const flag::UPGRADE,
+    event_fast_call = const event::FAST_CALL,
+    event_fast_kick = const event::FAST_KICK,
+    event_upgraded = const event::UPGRADED,
     feature_fsgsbase = const feature::FSGSBASE,
 );
 
@@ -49,6 +62,7 @@ unsafe extern "C" {
     static systrap_shim_entry: u8;
     static systrap_shim_handler: u8;
     static systrap_shim_restorer: u8;
+    static systrap_shim_fast: u8;
     static systrap_shim_end: u8;
 }
 
@@ -78,6 +92,11 @@ pub(super) fn handler() -> u64 {
 /// The address of the handler's return, `SA_RESTORER`.
 pub(super) fn restorer() -> u64 {
     address(&raw const systrap_shim_restorer)
+}
+
+/// Where thunks of patched calls jump to.
+pub(super) fn fast() -> u64 {
+    address(&raw const systrap_shim_fast)
 }
 
 /// A memfd with a static executable (elf(5)) that consists of the shim alone, at its fixed address.

@@ -41,11 +41,13 @@ systrap_shim_entry:
 systrap_shim_handler:
     mov rbx, rdx
     and rbx, -{slot_len}
-    # A fault of the copy below is not the guest's: continue after it, with what is left to copy still in rcx.
     mov rax, [rdx + {uc_rip}]
-    lea rcx, [rip + copy_instruction]
-    cmp rax, rcx
-    je copy_faulted
+    lea rcx, [rip + systrap_shim_start]
+    mov rsi, rax
+    sub rsi, rcx
+    cmp rsi, {shim_len}
+    jb in_shim
+trapped:
     mov [rbx + {frame}], rdx
     mov [rbx + {signo}], edi
     test dword ptr [rbx + {features}], {feature_fsgsbase}
@@ -144,8 +146,12 @@ child:
 
 after_ops:
     mov eax, [rbx + {flags}]
+    test al, {flag_fast}
+    jnz fast_resume
     test al, {flag_resume}
     jnz resume
+    test al, {flag_upgrade}
+    jnz upgrade
     test al, {flag_exit}
     jnz leave
 ops_done:
@@ -174,11 +180,122 @@ systrap_shim_restorer:
     syscall
     ud2
 
+# ---- signals while the shim itself ran: rax = rip --------------------------------------------------------------------
+in_shim:
+    # A kick finds the shim only in a patched call, as all else runs with it blocked.
+    cmp edi, {kick_signal}
+    jne 1f
+    lea rcx, [rip + fast_resume]
+    cmp rax, rcx
+    jb kick_later
+    lea rcx, [rip + fast_resume_end]
+    cmp rax, rcx
+    jb convert                          # on its way to the guest: take it from where it was going
+kick_later:
+    # The request is not posted, or not answered, or the answer not looked at: whoever resumes the guest sees this.
+    mov dword ptr [rbx + {kick}], 1
+    mov rsp, rdx
+    jmp systrap_shim_restorer
+
+    # A fault of the copy is not the guest's: continue after it, with what is left to copy still in rcx.
+1:  lea rcx, [rip + copy_instruction]
+    cmp rax, rcx
+    je copy_faulted
+    lea rcx, [rip + upgrade]
+    cmp rax, rcx
+    jne trapped
+    mov edi, {event_upgraded}
+    jmp convert
+
 copy_faulted:
     lea rcx, [rip + copy_done]
     mov [rdx + {uc_rip}], rcx
     mov rsp, rdx
     jmp systrap_shim_restorer
+
+# The frame is that of the shim: give it the registers of the guest.
+convert:
+    lea rsi, [rbx + {registers}]
+    mov ecx, 18
+1:  mov rax, [rsi + rcx * 8 - 8]
+    mov [rdx + rcx * 8 + {uc_mcontext} - 8], rax
+    dec ecx
+    jnz 1b
+    jmp trapped
+
+# ---- patched calls: rax = number, rcx = return address, everything else the guest's; gs base = slot --------------------
+    .balign 64
+    .globl systrap_shim_fast
+systrap_shim_fast:
+    mov gs:[{registers} + 120], rsp     # A fault here means that the guest changed gs: the sentry repairs it.
+    mov gs:[{registers} + 128], rcx
+    mov gs:[{registers} + 112], rcx
+    mov gs:[{registers} + 104], rax
+    mov gs:[{registers} + 96], rdx
+    mov gs:[{registers} + 88], rbx
+    mov gs:[{registers} + 80], rbp
+    mov gs:[{registers} + 72], rsi
+    mov gs:[{registers} + 64], rdi
+    mov gs:[{registers} + 56], r15
+    mov gs:[{registers} + 48], r14
+    mov gs:[{registers} + 40], r13
+    mov gs:[{registers} + 32], r12
+    mov gs:[{registers} + 16], r10
+    mov gs:[{registers} + 8], r9
+    mov gs:[{registers} + 0], r8
+    rdgsbase rbx
+    lea rsp, [rbx + {small_stack}]
+    pushfq
+    pop r11
+    cld
+    mov [rbx + {registers} + 24], r11   # syscall leaves rflags in r11
+    mov [rbx + {registers} + 136], r11
+    rdfsbase rax
+    mov [rbx + {fs}], rax
+    mov dword ptr [rbx + {signo}], {event_fast_call}
+    rdtsc
+    shl rdx, 32
+    or rax, rdx
+    mov [rbx + {tsc}], rax
+    jmp post
+
+# From the look at the kick word to the jump, a kick is taken by `convert`.
+fast_resume:
+    cmp dword ptr [rbx + {kick}], 0
+    jne fast_kicked
+    test al, {flag_set_fs}
+    jz 1f
+    mov rax, [rbx + {new_fs}]
+    wrfsbase rax
+1:  lea rsp, [rbx + {small_stack}]
+    push qword ptr [rbx + {registers} + 136]
+    popfq
+    mov r8, [rbx + {registers} + 0]
+    mov r9, [rbx + {registers} + 8]
+    mov r10, [rbx + {registers} + 16]
+    mov r11, [rbx + {registers} + 24]
+    mov r12, [rbx + {registers} + 32]
+    mov r13, [rbx + {registers} + 40]
+    mov r14, [rbx + {registers} + 48]
+    mov r15, [rbx + {registers} + 56]
+    mov rdi, [rbx + {registers} + 64]
+    mov rsi, [rbx + {registers} + 72]
+    mov rbp, [rbx + {registers} + 80]
+    mov rdx, [rbx + {registers} + 96]
+    mov rax, [rbx + {registers} + 104]
+    mov rsp, [rbx + {registers} + 120]
+    mov rcx, [rbx + {registers} + 128]
+    mov rbx, [rbx + {registers} + 88]
+    jmp rcx
+fast_resume_end:
+
+fast_kicked:
+    mov dword ptr [rbx + {kick}], 0
+    mov dword ptr [rbx + {signo}], {event_fast_kick}
+    jmp post
+
+upgrade:
+    ud2
 
     .globl systrap_shim_end
 systrap_shim_end:

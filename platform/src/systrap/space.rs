@@ -11,6 +11,7 @@ use std::{
 
 use super::{
     deferred::Deferred,
+    patch::Patches,
     reaper::Shared,
     slot::Slot,
     unit::{Unit, lock},
@@ -37,6 +38,7 @@ pub(super) struct Space {
     /// How many contexts there are.
     pub(super) threads: AtomicUsize,
     pub(super) deferred: Deferred,
+    pub(super) patches: Mutex<Patches>,
 }
 
 impl Space {
@@ -46,6 +48,7 @@ impl Space {
         unit: Unit,
         socket: OwnedFd,
         deferred: Deferred,
+        patches: Patches,
     ) -> Arc<Space> {
         Arc::new(Space {
             shared: Arc::clone(shared),
@@ -57,6 +60,7 @@ impl Space {
             files: Mutex::new(()),
             threads: AtomicUsize::new(1),
             deferred,
+            patches: Mutex::new(patches),
         })
     }
 

@@ -18,6 +18,7 @@ use super::{
     kick::KICK_SIGNAL,
     layout::{REGION, REGION_LEN, TASK_END, VDSO, VDSO_MAX, feature, slot},
     ops::Op,
+    patch::Patches,
     reaper::Shared,
     shim,
     space::Space,
@@ -76,7 +77,9 @@ impl Zygote {
             .map_err(Error::Start)?;
 
         let shared = Arc::new(Shared::new(config, xstate, features, pid));
-        let space = Space::new(&shared, pid, unit, ours, Deferred::default());
+        let patching = shared.config.patch && features & feature::FSGSBASE != 0;
+        let patches = if patching { Patches::default() } else { Patches::off() };
+        let space = Space::new(&shared, pid, unit, ours, Deferred::default(), patches);
         shared.register(&space).map_err(Error::Start)?;
         let mut zygote = Zygote { space, stub: Stub::newborn(slot, pid, None), spare: None };
         let vdso = zygote.set_up()?;
