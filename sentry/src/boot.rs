@@ -242,6 +242,7 @@ impl Sentry {
     /// Waits for a process that was started by [`Sentry::spawn`]. `None` if there is none, or it was waited for already.
     pub fn wait(&self, pid: Pid) -> Option<ExitStatus> {
         let status = self.kernel.wait_exit(pid)?;
+        self.kernel.consoles.drain();
         self.kernel.forget_exit(pid);
         Some(status)
     }

@@ -73,6 +73,10 @@ pub struct Kernel {
     pub started: Instant,
     /// /proc/sys/kernel/random/boot_id.
     pub boot_id: [u8; 16],
+    /// The first devpts that was made: where terminals from outside get their names.
+    pub devpts: parking_lot::Mutex<std::sync::Weak<crate::fs::types::tty::devpts::DevPts>>,
+    /// Terminals whose master is outside.
+    pub consoles: crate::fs::types::console::Consoles,
     /// System calls that were asked for and do not exist yet.
     pub unimplemented: Unimplemented,
     /// Processes that ended and that somebody outside wants to know of.
@@ -138,6 +142,8 @@ impl Kernel {
     /// A kernel without processes.
     pub fn new(init: KernelInit) -> Arc<Kernel> {
         let shmem_size = init.host.memory / 2;
+        let devices = Devices::default();
+        crate::fs::types::dev::register(&devices);
         let mut boot_id = [0; 16];
         host::random::fill(&mut boot_id);
         Arc::new(Kernel {
@@ -149,7 +155,7 @@ impl Kernel {
             dentries: DentryCache::new(16 << 10),
             rename_lock: Mutex::default(),
             lock_waits: LockWaits::default(),
-            devices: Devices::default(),
+            devices,
             host_poller: Arc::default(),
             filesystems: FileSystemTypes::default(),
             next_dev: AtomicU32::new(FIRST_DEV),
@@ -160,6 +166,8 @@ impl Kernel {
             pipefs: Arc::default(),
             net: crate::net::NetNs::default(),
             started: Instant::now(),
+            devpts: Mutex::default(),
+            consoles: crate::fs::types::console::Consoles::default(),
             unimplemented: Unimplemented::default(),
             exits: Mutex::default(),
             exited: Condvar::new(),

@@ -90,6 +90,11 @@ pub trait FileOps: Any + Send + Sync {
         Err(Errno::ENOTDIR)
     }
 
+    /// Until when a blocking read may wait; then it returns 0 (`VTIME` of terminals).
+    fn read_deadline(&self) -> Option<std::time::Instant> {
+        None
+    }
+
     /// ioctl(2). Requests common to all files (`FIONBIO`, `FIOCLEX`, …) were handled before.
     ///
     /// # Errors

@@ -20,6 +20,7 @@ use crate::{
         send::send_to_task,
     },
     task::{
+        block::WaitError,
         Task, ThreadCx,
         usermem::{MAX_RW_COUNT, UserMemory},
     },
@@ -181,8 +182,11 @@ fn read_into(
     if file.nonblocking() || flags & RWF_NOWAIT != 0 {
         return attempt().map_err(SysError::from);
     }
-    task.block_on(&**file, Events::READ, None, attempt)
-        .map_err(|error| error.or_restart(RestartKind::Sys, Errno::EAGAIN))
+    match task.block_on(&**file, Events::READ, file.ops().read_deadline(), attempt) {
+        // Only terminals have a deadline, and its passing is an empty read.
+        Err(WaitError::TimedOut) => Ok(0),
+        done => done.map_err(|error| error.or_restart(RestartKind::Sys, Errno::EAGAIN)),
+    }
 }
 
 /// One attempt at reading.

@@ -12,3 +12,6 @@ pub mod stdio;
 pub mod tty_hook;
 pub mod proc;
 pub mod timerfd;
+pub mod dev;
+pub mod tty;
+pub mod sysfs;

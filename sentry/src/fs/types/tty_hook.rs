@@ -10,6 +10,12 @@ pub trait Terminal: Send + Sync {
     /// Its size changed on the outside.
     fn resize(&self, rows: u16, columns: u16);
 
+    /// Opens it once more (/dev/tty).
+    ///
+    /// # Errors
+    /// `EIO` after a hang-up.
+    fn open_slave(&self) -> linux_abi::Result<Box<dyn crate::fs::file::FileOps>>;
+
     /// The session leader has gone: hang up.
     fn hang_up(&self);
 }

@@ -42,12 +42,18 @@ pub struct DevPts {
 impl DevPts {
     /// Without ptys, as the device `dev`.
     pub fn new(kernel: &Arc<Kernel>, dev: u64) -> Arc<DevPts> {
-        Arc::new_cyclic(|this| DevPts {
+        let fs = Arc::new_cyclic(|this| DevPts {
             kernel: Arc::downgrade(kernel),
             dev,
             slaves: Mutex::default(),
             this: Weak::clone(this),
-        })
+        });
+        let mut first = kernel.devpts.lock();
+        if first.strong_count() == 0 {
+            *first = Arc::downgrade(&fs);
+        }
+        drop(first);
+        fs
     }
 
     /// Makes a pty whose slave belongs to `uid` and `gid`.
@@ -74,7 +80,7 @@ impl DevPts {
     }
 
     /// The path of a slave as `task` sees it, at the usual place.
-    pub(super) fn place_of(&self, task: &Task, index: u32) -> Option<Path> {
+    pub fn place_of(&self, task: &Task, index: u32) -> Option<Path> {
         let path = format!("/dev/pts/{index}");
         resolve(task, linux_abi::fcntl::AT_FDCWD, path.as_bytes(), Lookup::FOLLOW).ok()
     }
@@ -194,10 +200,6 @@ impl Inode for PtsInode {
                 Ok(Box::new(slave))
             }
         }
-    }
-
-    fn opens_itself(&self) -> bool {
-        true
     }
 
     fn cacheable(&self) -> bool {

@@ -36,6 +36,11 @@ pub fn register(devices: &Devices) {
     devices.register(FileType::CharDevice, makedev(5, 0), Arc::new(Controlling));
 }
 
+/// Makes `pty` the controlling terminal of `task`, a session leader without one.
+pub(super) fn make_controlling(pty: &Arc<Pty>, task: &Task) {
+    job::adopt_on_open(pty, task);
+}
+
 /// /dev/tty: the controlling terminal of whoever opens it.
 struct Controlling;
 

@@ -131,6 +131,11 @@ impl Pty {
         bytes
     }
 
+    /// Whether output waits for the master's side.
+    pub fn has_output(&self) -> bool {
+        self.state.lock().discipline.output_len() > 0
+    }
+
     /// The queue that announces output to the master's side.
     pub fn master_events(&self) -> &WaitQueue {
         &self.master_events
