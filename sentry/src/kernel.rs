@@ -16,6 +16,7 @@ use crate::{
     fs::{
         dentry::DentryCache,
         device::Devices,
+        inotify_hook::InotifyState,
         locks::LockWaits,
         registry::FileSystemTypes,
         types::{
@@ -61,6 +62,8 @@ pub struct Kernel {
     pub devices: Devices,
     /// Held over changes of interest lists of epoll instances that watch each other.
     pub epoll_nesting: Mutex<()>,
+    /// Who watches files.
+    pub inotify: InotifyState,
     /// What happens at a certain time.
     pub timers: TimerQueue,
     /// Who waits on which word of guest memory.
@@ -161,6 +164,7 @@ impl Kernel {
             next_dev: AtomicU32::new(FIRST_DEV),
             shmem: TmpFs::new(SHMEM_DEV, &TmpOptions::with_size(shmem_size)),
             epoll_nesting: Mutex::default(),
+            inotify: InotifyState::default(),
             timers: TimerQueue::default(),
             futexes: FutexTable::default(),
             pipefs: Arc::default(),

@@ -9,6 +9,7 @@ pub(super) use super::{
     fcntl::fcntl,
     flock::flock,
     getdents::{getdents, getdents64},
+    inotify::{inotify_add_watch, inotify_init, inotify_init1, inotify_rm_watch},
     ioctl::ioctl,
     link::{
         link, linkat, readlink, readlinkat, rename, renameat, renameat2, symlink, symlinkat, unlink, unlinkat,
@@ -26,6 +27,7 @@ pub(super) use super::{
         sched_setaffinity, sched_setattr, sched_setparam, sched_setscheduler, sched_yield, setpriority,
     },
     sendfile::{copy_file_range, sendfile},
+    signalfd::{signalfd, signalfd4},
     splice::{splice, tee, vmsplice},
     stat::{fstat, fstatfs, lstat, newfstatat, stat, statfs, statx},
     sync::{fdatasync, fsync, sync, sync_file_range, syncfs},

@@ -12,6 +12,7 @@
 
 pub mod block;
 pub mod clone;
+pub mod current;
 pub mod exec;
 pub mod exit;
 pub mod fs_context;

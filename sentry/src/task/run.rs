@@ -69,6 +69,7 @@ pub struct LastFault {
 impl ThreadCx {
     fn run(mut self) {
         self.task.waker.bind_current_thread();
+        super::current::set_current(&self.task);
         *self.task.kicker.write() = Some(self.context.kicker());
         let mut interrupted = None;
         let status = loop {

@@ -15,3 +15,5 @@ pub mod timerfd;
 pub mod dev;
 pub mod tty;
 pub mod sysfs;
+pub mod inotify;
+pub mod signalfd;

@@ -1,0 +1,410 @@
+//! inotify(7): a queue of what happened to watched files.
+//!
+//! An [`Instance`] owns its watches; each watch also hangs, through [`InodeWatch`], on its inode. A watch keeps the dentry it
+//! was made by, so that the filesystem does not forget the inode it hangs on.
+
+use std::{
+    collections::{BTreeMap, VecDeque},
+    sync::{
+        Arc,
+        atomic::{AtomicU32, AtomicUsize, Ordering},
+    },
+};
+
+use linux_abi::{
+    Errno, Result, UserAddr,
+    event::{
+        IN_ALL_EVENTS, IN_DELETE_SELF, IN_EXCL_UNLINK, IN_IGNORED, IN_ISDIR, IN_MASK_ADD, IN_MASK_CREATE, IN_MOVE_SELF,
+        IN_NONBLOCK, IN_ONESHOT, IN_Q_OVERFLOW, IN_UNMOUNT, InotifyEvent,
+    },
+};
+use parking_lot::Mutex;
+use zerocopy::IntoBytes;
+
+use crate::{
+    fs::{
+        dentry::Dentry,
+        file::{File, FileCx, FileOps},
+        inode::same_inode,
+        inotify_hook::{InodeWatch, InotifyState},
+        io::{Sink, Source},
+    },
+    task::{ThreadCx, usermem::UserMemory},
+    wait::{Events, WaitQueue, Watch},
+};
+
+/// `fs.inotify.max_queued_events`.
+const MAX_QUEUED: usize = 16_384;
+/// The most watches of all instances together (`fs.inotify.max_user_watches`).
+const MAX_WATCHES: usize = 65_536;
+/// How many bytes can be read at once (ioctl(2)).
+const FIONREAD: u32 = 0x541b;
+/// What stays with a watch.
+const KEPT: u32 = IN_ALL_EVENTS | IN_UNMOUNT | IN_EXCL_UNLINK | IN_ONESHOT;
+
+/// An inotify instance as an open file.
+pub struct Inotify(Arc<Instance>);
+
+/// An inotify instance.
+pub struct Instance {
+    state: Mutex<State>,
+    queue: WaitQueue,
+    /// Watches of the whole sandbox.
+    total: Arc<AtomicUsize>,
+}
+
+#[derive(Default)]
+struct State {
+    watches: BTreeMap<i32, Entry>,
+    last_wd: i32,
+    events: VecDeque<Event>,
+}
+
+struct Entry {
+    dentry: Arc<Dentry>,
+    watch: Arc<InodeWatch>,
+}
+
+#[derive(PartialEq, Eq)]
+struct Event {
+    wd: i32,
+    mask: u32,
+    cookie: u32,
+    name: Box<[u8]>,
+}
+
+impl Event {
+    /// The name's bytes with at least one NUL, in units of the structure; none without a name.
+    fn name_len(&self) -> usize {
+        const UNIT: usize = size_of::<InotifyEvent>();
+        if self.name.is_empty() { 0 } else { (self.name.len() + 1).next_multiple_of(UNIT) }
+    }
+
+    fn len(&self) -> usize {
+        size_of::<InotifyEvent>() + self.name_len()
+    }
+
+    fn to_bytes(&self) -> Vec<u8> {
+        let len = u32::try_from(self.name_len()).unwrap_or(0);
+        let head = InotifyEvent { wd: self.wd, mask: self.mask, cookie: self.cookie, len };
+        let mut bytes = head.as_bytes().to_vec();
+        bytes.extend_from_slice(&self.name);
+        bytes.resize(self.len(), 0);
+        bytes
+    }
+}
+
+impl Inotify {
+    /// An open file with an empty instance; `flags` are `IN_NONBLOCK` and `IN_CLOEXEC`.
+    pub fn open(sandbox: &InotifyState, flags: u32) -> Arc<File> {
+        let total = Arc::clone(&sandbox.watches);
+        let instance = Arc::new(Instance { state: Mutex::default(), queue: WaitQueue::new(), total });
+        File::anonymous(Box::new(Inotify(instance)), flags & IN_NONBLOCK)
+    }
+
+    /// inotify_add_watch(2): watches what `dentry` names, or changes the watch there is. `mask` has been validated.
+    ///
+    /// # Errors
+    /// `EEXIST` with `IN_MASK_CREATE`, `ENOSPC`.
+    pub fn add_watch(&self, dentry: &Arc<Dentry>, mask: u32) -> Result<i32> {
+        let inode = dentry.inode();
+        let (wd, watch) = {
+            let mut state = self.0.state.lock();
+            let existing = state.watches.values().find(|entry| same_inode(entry.dentry.inode(), inode));
+            if let Some(Entry { watch, .. }) = existing {
+                if mask & IN_MASK_CREATE != 0 {
+                    return Err(Errno::EEXIST);
+                }
+                if mask & IN_MASK_ADD != 0 {
+                    watch.mask.fetch_or(mask & KEPT, Ordering::Relaxed);
+                } else {
+                    watch.mask.store(mask & KEPT, Ordering::Relaxed);
+                }
+                return Ok(watch.wd);
+            }
+            if self.0.total.load(Ordering::Relaxed) >= MAX_WATCHES {
+                return Err(Errno::ENOSPC);
+            }
+            let mut wd = state.last_wd;
+            loop {
+                wd = wd.checked_add(1).unwrap_or(1);
+                if !state.watches.contains_key(&wd) {
+                    break;
+                }
+            }
+            state.last_wd = wd;
+            let instance = Arc::downgrade(&self.0);
+            let watch = Arc::new(InodeWatch { wd, mask: AtomicU32::new(mask & KEPT), instance });
+            state.watches.insert(wd, Entry { dentry: Arc::clone(dentry), watch: Arc::clone(&watch) });
+            (wd, watch)
+        };
+        self.0.total.fetch_add(1, Ordering::Relaxed);
+        inode.common().watches.add(watch);
+        Ok(wd)
+    }
+
+    /// inotify_rm_watch(2).
+    ///
+    /// # Errors
+    /// `EINVAL` if there is no such watch.
+    pub fn remove_watch(&self, wd: i32) -> Result<()> {
+        if self.0.remove(wd) { Ok(()) } else { Err(Errno::EINVAL) }
+    }
+}
+
+impl Drop for Inotify {
+    fn drop(&mut self) {
+        let watches = std::mem::take(&mut self.0.state.lock().watches);
+        self.0.total.fetch_sub(watches.len(), Ordering::Relaxed);
+        for entry in watches.values() {
+            entry.dentry.inode().common().watches.remove(&entry.watch);
+        }
+    }
+}
+
+impl Instance {
+    /// Something a watch asks for happened.
+    pub fn event(&self, watch: &Arc<InodeWatch>, mask: u32, name: Option<&[u8]>, cookie: u32) {
+        // What happened to the watched thing itself is not said to have happened to a directory.
+        let mask = if mask & (IN_DELETE_SELF | IN_MOVE_SELF) != 0 { mask & !IN_ISDIR } else { mask };
+        let name = name.unwrap_or_default().into();
+        self.push(Event { wd: watch.wd, mask, cookie, name });
+        if watch.mask.load(Ordering::Relaxed) & IN_ONESHOT != 0 {
+            self.remove(watch.wd);
+        }
+    }
+
+    /// The inode a watch hangs on is gone.
+    pub fn end(&self, watch: &InodeWatch) {
+        self.remove(watch.wd);
+    }
+
+    fn push(&self, event: Event) {
+        {
+            let mut state = self.state.lock();
+            if state.events.back() == Some(&event) {
+                return;
+            }
+            if state.events.len() >= MAX_QUEUED {
+                let overflow = Event { wd: -1, mask: IN_Q_OVERFLOW, cookie: 0, name: Box::default() };
+                if state.events.back() == Some(&overflow) {
+                    return;
+                }
+                state.events.push_back(overflow);
+            } else {
+                state.events.push_back(event);
+            }
+        }
+        self.queue.wake(Events::IN | Events::RDNORM);
+    }
+
+    fn remove(&self, wd: i32) -> bool {
+        let Some(entry) = self.state.lock().watches.remove(&wd) else { return false };
+        self.total.fetch_sub(1, Ordering::Relaxed);
+        entry.dentry.inode().common().watches.remove(&entry.watch);
+        self.push(Event { wd, mask: IN_IGNORED, cookie: 0, name: Box::default() });
+        true
+    }
+
+    /// Takes the next event if it fits into `space`.
+    fn take(&self, space: usize) -> Result<Option<Vec<u8>>> {
+        let mut state = self.state.lock();
+        let Some(event) = state.events.front() else { return Ok(None) };
+        if event.len() > space {
+            return Err(Errno::EINVAL);
+        }
+        Ok(state.events.pop_front().map(|event| event.to_bytes()))
+    }
+}
+
+impl FileOps for Inotify {
+    /// As many whole events as there are and fit.
+    fn read(&self, _cx: FileCx<'_>, dst: &mut dyn Sink, _pos: &mut u64) -> Result<usize> {
+        let mut done = 0;
+        loop {
+            match self.0.take(dst.remaining()) {
+                Ok(Some(bytes)) => match dst.put(&bytes) {
+                    Ok(count) if count == bytes.len() => done += count,
+                    _ => return Err(Errno::EFAULT),
+                },
+                Ok(None) if done == 0 => return Err(Errno::EAGAIN),
+                Err(errno) if done == 0 => return Err(errno),
+                Ok(None) | Err(_) => return Ok(done),
+            }
+        }
+    }
+
+    fn write(&self, _cx: FileCx<'_>, _src: &mut dyn Source, _pos: &mut u64) -> Result<usize> {
+        Err(Errno::EBADF)
+    }
+
+    fn poll(&self, _file: &File, watch: Option<&mut Watch>) -> Events {
+        if let Some(watch) = watch {
+            self.0.queue.register(watch);
+        }
+        if self.0.state.lock().events.is_empty() { Events::empty() } else { Events::IN | Events::RDNORM }
+    }
+
+    fn ioctl(&self, cx: &mut ThreadCx, _file: &Arc<File>, request: u32, arg: u64) -> Result<u64> {
+        if request != FIONREAD {
+            return Err(Errno::ENOTTY);
+        }
+        let len: usize = self.0.state.lock().events.iter().map(Event::len).sum();
+        cx.write_obj(UserAddr(arg), &i32::try_from(len).unwrap_or(i32::MAX))?;
+        Ok(0)
+    }
+
+    fn anonymous_name(&self) -> String {
+        String::from("anon_inode:inotify")
+    }
+
+    fn fdinfo(&self) -> String {
+        let state = self.0.state.lock();
+        let line = |(wd, entry): (&i32, &Entry)| {
+            let attr = entry.dentry.inode().attr();
+            let (ino, dev) = attr.map_or((0, 0), |attr| (attr.ino, attr.dev));
+            let mask = entry.watch.mask.load(Ordering::Relaxed);
+            format!("inotify wd:{wd:x} ino:{ino:x} sdev:{dev:x} mask:{mask:x} ignored_mask:0 \n")
+        };
+        state.watches.iter().map(line).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use linux_abi::event::{IN_ACCESS, IN_CREATE, IN_DELETE, IN_MODIFY, IN_MOVED_FROM, IN_MOVED_TO, IN_OPEN};
+
+    use super::*;
+    use crate::fs::{
+        inode::{FileType, Inode, NewNode},
+        inotify_hook,
+        types::tmpfs::{TmpFs, TmpOptions},
+        inode::FileSystem,
+    };
+
+    const NODE: NewNode<'_> =
+        NewNode { kind: FileType::Regular, perm: 0o644, uid: 0, gid: 0, rdev: 0, target: b"" };
+
+    struct Setup {
+        sandbox: InotifyState,
+        file: Arc<File>,
+        dir: Arc<dyn Inode>,
+        root: Arc<Dentry>,
+    }
+
+    fn setup() -> Setup {
+        let sandbox = InotifyState::default();
+        let file = Inotify::open(&sandbox, 0);
+        let dir = TmpFs::new(99, &TmpOptions::with_size(1 << 20)).root();
+        Setup { sandbox, file, root: Dentry::root(Arc::clone(&dir)), dir }
+    }
+
+    impl Setup {
+        fn inotify(&self) -> &Inotify {
+            self.file.downcast().unwrap()
+        }
+
+        /// wd, mask, cookie and name of all that is queued.
+        fn events(&self) -> Vec<(i32, u32, u32, String)> {
+            let mut events = Vec::new();
+            while let Some(event) = self.inotify().0.state.lock().events.pop_front() {
+                let name = String::from_utf8_lossy(&event.name).into_owned();
+                events.push((event.wd, event.mask, event.cookie, name));
+            }
+            events
+        }
+    }
+
+    fn plain(wd: i32, mask: u32, name: &str) -> (i32, u32, u32, String) {
+        (wd, mask, 0, String::from(name))
+    }
+
+    #[test]
+    fn directories_hear_of_their_entries() {
+        let s = setup();
+        assert!(!s.sandbox.is_used());
+        let wd = s.inotify().add_watch(&s.root, IN_ALL_EVENTS).unwrap();
+        assert_eq!(wd, 1);
+        let child = s.dir.create(b"a", &NODE).unwrap();
+        let dentry = s.root.adopt(b"a", Arc::clone(&child));
+        inotify_hook::created(&s.sandbox, &s.dir, b"a", &child);
+        inotify_hook::attributes_changed(&s.sandbox, &dentry);
+        s.dir.unlink(b"a", &child).unwrap();
+        inotify_hook::removed(&s.sandbox, &s.dir, b"a", &child);
+        let attrib = linux_abi::event::IN_ATTRIB;
+        assert_eq!(s.events(), [plain(1, IN_CREATE, "a"), plain(1, attrib, "a"), plain(1, IN_DELETE, "a")]);
+    }
+
+    #[test]
+    fn the_end_of_a_file_ends_its_watch() {
+        let s = setup();
+        let child = s.dir.create(b"a", &NODE).unwrap();
+        let dentry = s.root.adopt(b"a", Arc::clone(&child));
+        let wd = s.inotify().add_watch(&dentry, IN_DELETE_SELF).unwrap();
+        s.dir.unlink(b"a", &child).unwrap();
+        inotify_hook::removed(&s.sandbox, &s.dir, b"a", &child);
+        assert_eq!(s.events(), [plain(wd, IN_DELETE_SELF, ""), plain(wd, IN_IGNORED, "")]);
+        assert_eq!(s.inotify().remove_watch(wd), Err(Errno::EINVAL));
+        assert!(!s.sandbox.is_used());
+    }
+
+    #[test]
+    fn masks_add_replace_and_fire_once() {
+        let s = setup();
+        let inotify = s.inotify();
+        let wd = inotify.add_watch(&s.root, IN_ACCESS).unwrap();
+        assert_eq!(inotify.add_watch(&s.root, IN_MODIFY | IN_MASK_ADD), Ok(wd));
+        assert_eq!(inotify.add_watch(&s.root, IN_MODIFY | IN_MASK_CREATE), Err(Errno::EEXIST));
+        inotify_hook::truncated(&s.sandbox, &s.root);
+        inotify_hook::truncated(&s.sandbox, &s.root);
+        assert_eq!(s.events(), [plain(wd, IN_MODIFY | IN_ISDIR, "")], "the same twice in a row is one event");
+        assert_eq!(inotify.add_watch(&s.root, IN_CREATE | IN_ONESHOT), Ok(wd));
+        inotify_hook::truncated(&s.sandbox, &s.root);
+        for name in [b"a", b"b"] {
+            inotify_hook::created(&s.sandbox, &s.dir, name, &s.dir);
+        }
+        assert_eq!(s.events(), [plain(wd, IN_CREATE | IN_ISDIR, "a"), plain(wd, IN_IGNORED, "")]);
+        assert_eq!(inotify.add_watch(&s.root, IN_OPEN), Ok(wd + 1), "descriptors are not used again");
+    }
+
+    #[test]
+    fn a_move_has_one_cookie() {
+        let s = setup();
+        s.inotify().add_watch(&s.root, IN_ALL_EVENTS).unwrap();
+        let child = s.dir.create(b"a", &NODE).unwrap();
+        inotify_hook::moved(&s.sandbox, (&s.dir, b"a"), (&s.dir, b"b"), &child, None);
+        let events = s.events();
+        assert_eq!(events.iter().map(|e| (e.1, e.3.as_str())).collect::<Vec<_>>(), [
+            (IN_MOVED_FROM, "a"),
+            (IN_MOVED_TO, "b")
+        ]);
+        assert!(events[0].2 != 0 && events[0].2 == events[1].2);
+    }
+
+    #[test]
+    fn a_full_queue_says_so_once() {
+        let s = setup();
+        let wd = s.inotify().add_watch(&s.root, IN_CREATE).unwrap();
+        for n in 0..MAX_QUEUED + 5 {
+            inotify_hook::created(&s.sandbox, &s.dir, n.to_string().as_bytes(), &s.dir);
+        }
+        let events = s.events();
+        assert_eq!(events.len(), MAX_QUEUED + 1);
+        assert_eq!(events.last().unwrap(), &plain(-1, IN_Q_OVERFLOW, ""));
+        assert_eq!(events[0].0, wd);
+    }
+
+    #[test]
+    fn events_are_read_whole() {
+        let event = Event { wd: 1, mask: IN_CREATE, cookie: 0, name: b"0123456789abcdef".as_slice().into() };
+        assert_eq!(event.len(), 16 + 32);
+        let bytes = event.to_bytes();
+        assert_eq!(bytes.len(), 48);
+        assert_eq!(&bytes[12..20], b"\x20\0\0\x000123");
+        let s = setup();
+        s.inotify().0.push(event);
+        assert_eq!(s.inotify().0.take(47), Err(Errno::EINVAL));
+        assert_eq!(s.inotify().0.take(48).unwrap().unwrap(), bytes);
+        assert_eq!(s.inotify().0.take(48), Ok(None));
+    }
+}
