@@ -13,6 +13,7 @@ use linux_abi::{
 use super::{
     dentry::Dentry,
     inode::{FileType, Inode, same_inode},
+    inotify_hook,
     path::Path,
     permission::{self, Access},
     walk::{Last, Lookup, Parent, lookup_child_locked, parent_of},
@@ -55,7 +56,9 @@ pub fn make(task: &Task, dirfd: i32, path: &[u8], node: &Node<'_>) -> Result<Pat
     let perm = if node.kind == FileType::Symlink { 0o777 } else { node.perm & !task.fs().umask() };
     let new = permission::new_node(&creds, &dir.inode().attr()?, node.kind, perm, node.rdev, node.target);
     let inode = dir.inode().create(&name, &new)?;
-    Ok(adopt(task, &dir, &name, inode))
+    let place = adopt(task, &dir, &name, inode);
+    inotify_hook::created(&task.kernel.inotify, dir.inode(), &name, place.inode());
+    Ok(place)
 }
 
 /// Puts a new entry into the tree of dentries.
@@ -95,6 +98,7 @@ pub fn link(task: &Task, old: &Path, dirfd: i32, path: &[u8]) -> Result<()> {
     }
     dir.inode().link(&name, old.inode())?;
     adopt(task, &dir, &name, Arc::clone(old.inode()));
+    inotify_hook::linked(&task.kernel.inotify, dir.inode(), &name, old.inode());
     Ok(())
 }
 
@@ -119,6 +123,7 @@ pub fn unlink(task: &Task, dirfd: i32, path: &[u8]) -> Result<()> {
         dir.dentry.forget(&name, true);
         victim
     };
+    inotify_hook::removed(&task.kernel.inotify, dir.inode(), &name, victim.inode());
     task.kernel.dentries.discard(&victim);
     Ok(())
 }
@@ -148,6 +153,7 @@ pub fn rmdir(task: &Task, dirfd: i32, path: &[u8]) -> Result<()> {
         drop(inside);
         victim
     };
+    inotify_hook::removed(&task.kernel.inotify, dir.inode(), &name, victim.inode());
     task.kernel.dentries.discard(&victim);
     Ok(())
 }
@@ -272,12 +278,18 @@ fn rename_locked(
     let locked = inside.map(|target| target.inode().common().write_lock.lock());
     from.dir.inode().rename(old_name, to.dir.inode(), new_name, flags)?;
     drop(locked);
+    let state = &task.kernel.inotify;
+    let (from_dir, to_dir) = (from.dir.inode(), to.dir.inode());
     if exchange {
         if let Some(target) = &target {
             moved.exchange(target);
+            inotify_hook::moved(state, (from_dir, old_name), (to_dir, new_name), moved.inode(), None);
+            inotify_hook::moved(state, (to_dir, new_name), (from_dir, old_name), target.inode(), None);
         }
         return Ok(None);
     }
     moved.relocate(&to.dir.dentry, new_name);
+    let replaced = target.as_ref().map(|target| target.inode());
+    inotify_hook::moved(state, (from_dir, old_name), (to_dir, new_name), moved.inode(), replaced);
     Ok(target)
 }

@@ -193,6 +193,8 @@ pub struct File {
     pub owner: Mutex<AsyncOwner>,
     /// Identity for epoll, OFD locks and kcmp.
     id: u64,
+    /// Its opening was announced, so its closing will be.
+    announced: std::sync::atomic::AtomicBool,
     /// Keeps executions away, or writers.
     _access: WriteAccess,
 }
@@ -269,8 +271,17 @@ impl File {
             inode,
             owner: Mutex::default(),
             id: NEXT.fetch_add(1, Ordering::Relaxed),
+            announced: false.into(),
             _access: access,
         })
+    }
+
+    /// Tells inotify that the file was opened; it will hear of the end by itself.
+    pub fn announce_open(&self, state: &super::inotify_hook::InotifyState) {
+        if let Some(path) = &self.path {
+            self.announced.store(true, Ordering::Relaxed);
+            super::inotify_hook::opened(state, path);
+        }
     }
 
     /// The type-specific part.
@@ -330,6 +341,11 @@ impl File {
 impl Drop for File {
     /// The last descriptor is gone, and with it the locks of this description.
     fn drop(&mut self) {
+        if *self.announced.get_mut()
+            && let Some(path) = &self.path
+        {
+            super::inotify_hook::closed(path, self.writable());
+        }
         if let Some(inode) = &self.inode {
             let locks = &inode.common().locks;
             locks.unflock(self.id);

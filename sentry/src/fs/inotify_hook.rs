@@ -3,11 +3,11 @@
 //! The system calls that change or use files call the functions here, after the fact and without locks that a waker could
 //! need. While nobody watches anything they cost one load.
 //!
-//! Lock order: [`WatchSet::watches`] is never held while an instance's own lock is taken.
+//! Lock order: an instance's own lock, then [`WatchSet`]'s.
 
 use std::sync::{
     Arc, Weak,
-    atomic::{AtomicU32, AtomicUsize, Ordering},
+    atomic::{AtomicBool, AtomicU32, AtomicUsize, Ordering},
 };
 
 use linux_abi::event::{
@@ -44,6 +44,9 @@ impl InotifyState {
 pub struct WatchSet {
     count: AtomicUsize,
     watches: Mutex<Vec<Arc<InodeWatch>>>,
+    /// Open descriptions: an inode without names ends with the last of them.
+    opens: AtomicUsize,
+    nameless: AtomicBool,
 }
 
 /// One instance's watch on an inode.
@@ -73,6 +76,11 @@ impl WatchSet {
 
     fn is_empty(&self) -> bool {
         self.count.load(Ordering::Acquire) == 0
+    }
+
+    /// The watch that `instance` has here.
+    pub fn of(&self, instance: &Weak<Instance>) -> Option<Arc<InodeWatch>> {
+        self.watches.lock().iter().find(|watch| Weak::ptr_eq(&watch.instance, instance)).cloned()
     }
 
     fn list(&self) -> Vec<Arc<InodeWatch>> {
@@ -132,8 +140,9 @@ pub fn written(state: &InotifyState, file: &File) {
     used(state, file, IN_MODIFY);
 }
 
-/// A file was opened.
+/// A file was opened. [`closed`] must follow.
 pub fn opened(state: &InotifyState, path: &Path) {
+    path.inode().common().watches.opens.fetch_add(1, Ordering::SeqCst);
     if state.is_used() {
         notify_file(&path.dentry, IN_OPEN);
     }
@@ -142,6 +151,23 @@ pub fn opened(state: &InotifyState, path: &Path) {
 /// The last reference to an open file is gone.
 pub fn closed(path: &Path, writable: bool) {
     notify_file(&path.dentry, if writable { IN_CLOSE_WRITE } else { IN_CLOSE_NOWRITE });
+    let set = &path.inode().common().watches;
+    if set.opens.fetch_sub(1, Ordering::SeqCst) == 1 && set.nameless.load(Ordering::SeqCst) {
+        ended(path.inode());
+    }
+}
+
+/// An inode has no names and is not open: it is gone.
+fn ended(inode: &Arc<dyn Inode>) {
+    let watches = std::mem::take(&mut *inode.common().watches.watches.lock());
+    for watch in watches {
+        if let Some(instance) = watch.instance.upgrade() {
+            if watch.mask.load(Ordering::Relaxed) & IN_DELETE_SELF != 0 {
+                instance.event(&watch, IN_DELETE_SELF, None, 0);
+            }
+            instance.end(&watch);
+        }
+    }
 }
 
 /// Attributes have changed.
@@ -173,30 +199,33 @@ pub fn linked(state: &InotifyState, dir: &Arc<dyn Inode>, name: &[u8], inode: &A
     }
 }
 
-/// `inode` lost a name; if it was the last, its watches end. (Linux waits until it is closed, too.)
+/// `inode` lost a name; if it was the last, its watches end with its last use.
 fn unlinked(inode: &Arc<dyn Inode>) {
-    if inode.common().watches.is_empty() {
+    let set = &inode.common().watches;
+    if set.is_empty() {
         return;
     }
-    let directory = inode.kind() == FileType::Directory;
-    if !directory {
-        notify(inode, IN_ATTRIB, None, 0, false);
-    }
-    if directory || inode.attr().is_ok_and(|attr| attr.nlink == 0) {
-        notify(inode, IN_DELETE_SELF, None, 0, false);
-        for watch in inode.common().watches.list() {
-            if let Some(instance) = watch.instance.upgrade() {
-                instance.end(&watch);
-            }
+    if inode.kind() == FileType::Directory || inode.attr().is_ok_and(|attr| attr.nlink == 0) {
+        set.nameless.store(true, Ordering::SeqCst);
+        if set.opens.load(Ordering::SeqCst) == 0 {
+            ended(inode);
         }
+    }
+}
+
+/// The link count of `inode` fell.
+fn lost_link(inode: &Arc<dyn Inode>) {
+    if inode.kind() != FileType::Directory {
+        notify(inode, IN_ATTRIB, None, 0, false);
     }
 }
 
 /// `name`, which meant `inode`, was removed from `dir`.
 pub fn removed(state: &InotifyState, dir: &Arc<dyn Inode>, name: &[u8], inode: &Arc<dyn Inode>) {
     if state.is_used() {
-        unlinked(inode);
+        lost_link(inode);
         notify(dir, IN_DELETE | directory_flag(inode), Some(name), 0, false);
+        unlinked(inode);
     }
 }
 
@@ -217,7 +246,10 @@ pub fn moved(
     notify(from.0, IN_MOVED_FROM | flag, Some(from.1), cookie, false);
     notify(to.0, IN_MOVED_TO | flag, Some(to.1), cookie, false);
     if let Some(target) = target {
-        unlinked(target);
+        lost_link(target);
     }
     notify(inode, IN_MOVE_SELF, None, 0, false);
+    if let Some(target) = target {
+        unlinked(target);
+    }
 }

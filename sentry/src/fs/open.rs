@@ -16,6 +16,7 @@ use super::{
     describe,
     file::{File, FileCx, FileOps, WriteAccess},
     inode::{FileType, Inode, SetAttr},
+    inotify_hook,
     io::{Sink, Source},
     path::Path,
     permission::{self, Access},
@@ -181,6 +182,7 @@ fn create(task: &Task, walker: &Walker<'_>, name: &[u8], how: &OpenHow) -> Resul
     let node = permission::new_node(&creds, &dir.inode().attr()?, FileType::Regular, perm, 0, b"");
     let inode = dir.inode().create(name, &node)?;
     let dentry = dir.dentry.adopt(name, inode);
+    inotify_hook::created(&task.kernel.inotify, dir.inode(), name, dentry.inode());
     task.kernel.dentries.keep(Arc::clone(&dentry));
     Ok((Path { mount, dentry }, true))
 }
@@ -242,6 +244,7 @@ pub fn open_place(task: &Task, place: Path, flags: u32) -> SysResult<Arc<File>> 
     }
     if flags & O_TRUNC != 0 && kind == FileType::Regular {
         truncate(task, &inode, 0)?;
+        inotify_hook::truncated(&task.kernel.inotify, &place.dentry);
     }
     let kept = flags & !(O_CREAT | O_EXCL | O_NOCTTY | O_TRUNC | O_CLOEXEC);
     let ops: Box<dyn FileOps> = match kind {
@@ -259,6 +262,7 @@ pub fn open_place(task: &Task, place: Path, flags: u32) -> SysResult<Arc<File>> 
         FileType::Regular | FileType::Directory => Arc::clone(&inode).open(task, flags)?,
     };
     let file = File::opened_with(ops, kept, place, access);
+    file.announce_open(&task.kernel.inotify);
     Ok(file)
 }
 
@@ -289,7 +293,9 @@ pub fn open_exec(task: &Task, dirfd: i32, path: &[u8], lookup: Lookup) -> Result
     permission::check(&task.creds(), &inode.attr()?, Access::EXEC)?;
     let access = WriteAccess::deny(&inode)?;
     let ops = Arc::clone(&inode).open(task, O_LARGEFILE)?;
-    Ok(File::opened_with(ops, O_LARGEFILE, place, access))
+    let file = File::opened_with(ops, O_LARGEFILE, place, access);
+    file.announce_open(&task.kernel.inotify);
+    Ok(file)
 }
 
 /// What an `O_PATH` descriptor refers to: a place, not an open file.

@@ -11,7 +11,7 @@ use crate::{
     error::{RestartKind, SysError, SysResult},
     fs::{
         file::{File, FileCx, OFFSET_OF_FILE},
-        file_limits,
+        file_limits, inotify_hook,
         io::{Segment, Sink, Source, UserSink, UserSource},
     },
     signal::{
@@ -195,12 +195,16 @@ fn read_into(
 /// The file's.
 pub(super) fn read_once(task: &Task, file: &File, sink: &mut dyn Sink, at: At) -> Result<usize> {
     let cx = FileCx { task, file };
-    match at {
+    let done = match at {
         At::Position(mut position) => file.ops().read(cx, sink, &mut position),
         At::Offset if file.ops().keeps_offset() => file.ops().read(cx, sink, &mut { OFFSET_OF_FILE }),
         At::Offset if !file.ops().seekable() => file.ops().read(cx, sink, &mut 0),
         At::Offset => file.ops().read(cx, sink, &mut file.offset.lock()),
+    }?;
+    if done > 0 {
+        inotify_hook::read(&task.kernel.inotify, file);
     }
+    Ok(done)
 }
 
 /// One attempt at writing.
@@ -209,12 +213,16 @@ pub(super) fn read_once(task: &Task, file: &File, sink: &mut dyn Sink, at: At) -
 /// The file's.
 pub(super) fn write_once(task: &Task, file: &File, source: &mut dyn Source, at: At) -> Result<usize> {
     let cx = FileCx { task, file };
-    match at {
+    let done = match at {
         At::Position(mut position) => file.ops().write(cx, source, &mut position),
         At::Offset if file.ops().keeps_offset() => file.ops().write(cx, source, &mut { OFFSET_OF_FILE }),
         At::Offset if !file.ops().seekable() => file.ops().write(cx, source, &mut 0),
         At::Offset => file.ops().write(cx, source, &mut file.offset.lock()),
+    }?;
+    if done > 0 {
+        inotify_hook::written(&task.kernel.inotify, file);
     }
+    Ok(done)
 }
 
 /// Writes from guest memory, waiting while there is no room; streams go on until all is written.

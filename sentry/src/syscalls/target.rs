@@ -11,6 +11,7 @@ use crate::{
     fs::{
         file::File,
         inode::{Inode, SetAttr},
+        inotify_hook,
         path::Path,
         walk::{Lookup, resolve},
     },
@@ -68,6 +69,13 @@ impl Target {
     /// `EROFS`, the filesystem's.
     pub(super) fn set_attr(&self, change: &SetAttr) -> Result<()> {
         self.inode.set_attr(change)
+    }
+
+    /// Tells inotify of changed attributes.
+    pub(super) fn announce_change(&self, cx: &ThreadCx) {
+        if let Some(path) = &self.path {
+            inotify_hook::attributes_changed(&cx.task.kernel.inotify, &path.dentry);
+        }
     }
 
     /// Checks that the mount may be written to.

@@ -14,7 +14,7 @@ use crate::{
         file::WriteAccess,
         file_limits,
         inode::FileType,
-        open,
+        inotify_hook, open,
         permission::{self, Access},
         walk::Lookup,
     },
@@ -51,7 +51,11 @@ fn resize(cx: &ThreadCx, target: &Target, length: u64) -> Result<()> {
     if length > target.inode.attr()?.size {
         file_limits::check_size(&cx.task, length).inspect_err(|_| file_limits::too_big(&cx.task))?;
     }
-    open::truncate(&cx.task, &target.inode, length)
+    open::truncate(&cx.task, &target.inode, length)?;
+    if let Some(path) = &target.path {
+        inotify_hook::truncated(&cx.task.kernel.inotify, &path.dentry);
+    }
+    Ok(())
 }
 
 /// fallocate(2).

@@ -112,5 +112,7 @@ fn change(cx: &ThreadCx, target: &Target, [atime, mtime]: [When; 2]) -> Result<(
         atime: Some(time(atime, attr.atime)),
         mtime: Some(time(mtime, attr.mtime)),
         ..SetAttr::default()
-    })
+    })?;
+    target.announce_change(cx);
+    Ok(())
 }

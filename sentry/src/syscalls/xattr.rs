@@ -121,7 +121,9 @@ fn allowed(cx: &ThreadCx, target: &Target, name: &[u8], want: Access) -> Result<
 
 fn set(cx: &ThreadCx, target: &Target, name: &[u8], value: Option<&[u8]>, flags: u32) -> Result<()> {
     allowed(cx, target, name, Access::WRITE)?;
-    target.inode.set_xattr(name, value, flags)
+    target.inode.set_xattr(name, value, flags)?;
+    target.announce_change(cx);
+    Ok(())
 }
 
 /// getxattr(2).

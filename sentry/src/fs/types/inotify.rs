@@ -25,7 +25,6 @@ use crate::{
     fs::{
         dentry::Dentry,
         file::{File, FileCx, FileOps},
-        inode::same_inode,
         inotify_hook::{InodeWatch, InotifyState},
         io::{Sink, Source},
     },
@@ -108,38 +107,35 @@ impl Inotify {
     /// `EEXIST` with `IN_MASK_CREATE`, `ENOSPC`.
     pub fn add_watch(&self, dentry: &Arc<Dentry>, mask: u32) -> Result<i32> {
         let inode = dentry.inode();
-        let (wd, watch) = {
-            let mut state = self.0.state.lock();
-            let existing = state.watches.values().find(|entry| same_inode(entry.dentry.inode(), inode));
-            if let Some(Entry { watch, .. }) = existing {
-                if mask & IN_MASK_CREATE != 0 {
-                    return Err(Errno::EEXIST);
-                }
-                if mask & IN_MASK_ADD != 0 {
-                    watch.mask.fetch_or(mask & KEPT, Ordering::Relaxed);
-                } else {
-                    watch.mask.store(mask & KEPT, Ordering::Relaxed);
-                }
-                return Ok(watch.wd);
+        let set = &inode.common().watches;
+        let instance = Arc::downgrade(&self.0);
+        let mut state = self.0.state.lock();
+        if let Some(watch) = set.of(&instance) {
+            if mask & IN_MASK_CREATE != 0 {
+                return Err(Errno::EEXIST);
             }
-            if self.0.total.load(Ordering::Relaxed) >= MAX_WATCHES {
-                return Err(Errno::ENOSPC);
+            if mask & IN_MASK_ADD != 0 {
+                watch.mask.fetch_or(mask & KEPT, Ordering::Relaxed);
+            } else {
+                watch.mask.store(mask & KEPT, Ordering::Relaxed);
             }
-            let mut wd = state.last_wd;
-            loop {
-                wd = wd.checked_add(1).unwrap_or(1);
-                if !state.watches.contains_key(&wd) {
-                    break;
-                }
+            return Ok(watch.wd);
+        }
+        if self.0.total.load(Ordering::Relaxed) >= MAX_WATCHES {
+            return Err(Errno::ENOSPC);
+        }
+        let mut wd = state.last_wd;
+        loop {
+            wd = wd.checked_add(1).unwrap_or(1);
+            if !state.watches.contains_key(&wd) {
+                break;
             }
-            state.last_wd = wd;
-            let instance = Arc::downgrade(&self.0);
-            let watch = Arc::new(InodeWatch { wd, mask: AtomicU32::new(mask & KEPT), instance });
-            state.watches.insert(wd, Entry { dentry: Arc::clone(dentry), watch: Arc::clone(&watch) });
-            (wd, watch)
-        };
+        }
+        state.last_wd = wd;
+        let watch = Arc::new(InodeWatch { wd, mask: AtomicU32::new(mask & KEPT), instance });
+        state.watches.insert(wd, Entry { dentry: Arc::clone(dentry), watch: Arc::clone(&watch) });
         self.0.total.fetch_add(1, Ordering::Relaxed);
-        inode.common().watches.add(watch);
+        set.add(watch);
         Ok(wd)
     }
 
