@@ -3,6 +3,8 @@
 //! So far it serves the loopback only. Two sockets of one sandbox exchange bytes and datagrams through buffers, not
 //! packets, with the semantics and errors of TCP and UDP.
 //!
+//! * [`stack`]: addresses, routes, tables. [`ports`]: bind conflicts and ephemeral ports.
+//! * [`tcp`], [`udp`]: the protocols.
 //! * [`stream`]: a bounded queue of bytes between one writer's side and one reader's side; copied in once, out once.
 //! * [`Notify`]: how an endpoint tells whoever waits for it.
 //!
@@ -10,6 +12,11 @@
 #![forbid(unsafe_code)]
 
 pub mod notify;
+pub mod ports;
+pub mod stack;
 pub mod stream;
+pub mod tcp;
+pub mod udp;
 
 pub use notify::{Notify, Ready};
+pub use stack::{Route, Stack};

@@ -340,6 +340,17 @@ impl<M: Meta> ByteStream<M> {
         len
     }
 
+    /// Begins anew, empty.
+    pub fn reopen(&self) {
+        self.discard();
+        let mut state = self.state.lock();
+        state.finished = false;
+        state.refused = false;
+        state.discarded = false;
+        state.consumed = 0;
+        state.produced = 0;
+    }
+
     /// Changes the limit; returns whether writers must be told that there is room.
     pub fn set_limit(&self, limit: usize) -> bool {
         let mut state = self.state.lock();

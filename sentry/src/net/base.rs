@@ -10,7 +10,10 @@ use std::{
 
 use linux_abi::{Errno, Result, socket as abi};
 
-use super::{inode::SocketInode, socket::{Caller, Socket}};
+use super::{
+    inode::SocketInode,
+    socket::{Caller, Socket, Ucred},
+};
 use crate::{credentials::Caps, wait::WaitQueue};
 
 /// `net.core.wmem_max` and `net.core.rmem_max`: what a guest may ask for (and gets twice).
@@ -282,7 +285,7 @@ pub fn get_option(socket: &dyn Socket, name: i32, len: usize) -> Result<Vec<u8>>
         abi::SO_TYPE => base.kind,
         abi::SO_DOMAIN => i32::from(base.domain),
         abi::SO_PROTOCOL => base.protocol,
-        abi::SO_ERROR => base.take_error().map_or_else(Errno::raw, |()| 0),
+        abi::SO_ERROR => socket.take_error().map_or_else(Errno::raw, |()| 0),
         abi::SO_SNDBUF => base.sndbuf.load(Ordering::Relaxed),
         abi::SO_RCVBUF => base.rcvbuf.load(Ordering::Relaxed),
         abi::SO_PRIORITY => base.priority.load(Ordering::Relaxed),
@@ -345,8 +348,6 @@ pub fn get_option(socket: &dyn Socket, name: i32, len: usize) -> Result<Vec<u8>>
     };
     Ok(value.to_ne_bytes().to_vec())
 }
-
-use super::socket::Ucred;
 
 /// setsockopt(2) at level `SOL_SOCKET`.
 ///

@@ -2,7 +2,7 @@
 //!
 //! * `socket.rs`: what every socket can do. `base.rs`: the state and options every socket has. `file.rs`: a socket as an open
 //!   file. `address.rs`, `control.rs`: what guests pass along. `inode.rs`: what fstat(2) shows.
-//! * `unix/`: AF_UNIX.
+//! * `unix/`: AF_UNIX. `inet/`: AF_INET and AF_INET6, over the `netstack` crate. `interface.rs`: what interfaces there are.
 //!
 //! [`NetNs`] is the network namespace; a sandbox has one.
 
@@ -10,21 +10,29 @@ pub mod address;
 pub mod base;
 pub mod control;
 pub mod file;
+pub mod inet;
 pub mod inode;
+pub mod interface;
 pub mod ioctl;
 pub mod socket;
 pub mod unix;
 
-use std::sync::Arc;
+use std::{
+    sync::Arc,
+    time::{SystemTime, UNIX_EPOCH},
+};
 
 use linux_abi::{Errno, Result, socket as abi};
-use netstack::stream::ChunkPool;
+use netstack::Stack;
 
 use self::{
+    base::SocketBase,
+    inet::{tcp::TcpSocket, udp::UdpSocket},
     inode::SockFs,
     socket::{Caller, Socket},
     unix::UnixNs,
 };
+use crate::credentials::Caps;
 
 /// What the sockets of a sandbox share (network_namespaces(7)).
 pub struct NetNs {
@@ -32,13 +40,17 @@ pub struct NetNs {
     pub sockfs: Arc<SockFs>,
     /// Unix sockets.
     pub unix: Arc<UnixNs>,
+    /// TCP and UDP.
+    pub stack: Arc<Stack>,
 }
 
 impl Default for NetNs {
     fn default() -> NetNs {
         let sockfs = Arc::<SockFs>::default();
-        let pool = Arc::<ChunkPool>::default();
-        NetNs { unix: UnixNs::new(Arc::clone(&sockfs), pool), sockfs }
+        // Ports need not be secret from the guests, who share them: the clock is seed enough.
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        let stack = Stack::new(u64::from(now.subsec_nanos()) << 32 | now.as_secs());
+        NetNs { unix: UnixNs::new(Arc::clone(&sockfs), Arc::clone(stack.pool())), sockfs, stack }
     }
 }
 
@@ -56,7 +68,34 @@ impl NetNs {
         }
         match u16::try_from(domain).unwrap_or(abi::AF_UNSPEC) {
             abi::AF_UNIX => Ok(self.unix.socket(caller, kind, protocol)?),
+            family @ (abi::AF_INET | abi::AF_INET6) => self.inet_socket(caller, family, kind, protocol),
             _ => Err(Errno::EAFNOSUPPORT),
+        }
+    }
+
+    /// `inet_create`, `inet6_create`.
+    fn inet_socket(&self, caller: Caller<'_>, family: u16, kind: i32, protocol: i32) -> Result<Arc<dyn Socket>> {
+        if !(0..=abi::IPPROTO_MPTCP).contains(&protocol) {
+            return Err(Errno::EINVAL);
+        }
+        let creds = caller.creds();
+        let base = |protocol| {
+            SocketBase::new(family, kind, protocol, self.sockfs.new_inode(creds.fsuid, creds.fsgid))
+        };
+        let ping = if family == abi::AF_INET { abi::IPPROTO_ICMP } else { abi::IPPROTO_ICMPV6 };
+        match (kind, protocol) {
+            (abi::SOCK_STREAM, abi::IPPROTO_IP | abi::IPPROTO_TCP) => {
+                Ok(TcpSocket::new(&self.stack, base(abi::IPPROTO_TCP), Arc::clone(&self.sockfs)))
+            }
+            (abi::SOCK_DGRAM, abi::IPPROTO_IP | abi::IPPROTO_UDP) => {
+                Ok(UdpSocket::new(&self.stack, base(abi::IPPROTO_UDP)))
+            }
+            // Nobody is in ping_group_range.
+            (abi::SOCK_DGRAM, protocol) if protocol == ping => Err(Errno::EACCES),
+            (abi::SOCK_RAW, abi::IPPROTO_IP) => Err(Errno::EPROTONOSUPPORT),
+            (abi::SOCK_RAW, _) if !creds.capable(Caps::NET_RAW) => Err(Errno::EPERM),
+            (abi::SOCK_STREAM | abi::SOCK_DGRAM | abi::SOCK_RAW, _) => Err(Errno::EPROTONOSUPPORT),
+            _ => Err(Errno::ESOCKTNOSUPPORT),
         }
     }
 

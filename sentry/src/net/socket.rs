@@ -151,6 +151,14 @@ pub trait Socket: Send + Sync {
     /// The state every socket has.
     fn base(&self) -> &SocketBase;
 
+    /// Takes the pending error (`SO_ERROR`).
+    ///
+    /// # Errors
+    /// That error.
+    fn take_error(&self) -> Result<()> {
+        self.base().take_error()
+    }
+
     /// bind(2).
     ///
     /// # Errors

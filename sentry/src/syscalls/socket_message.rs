@@ -415,7 +415,7 @@ pub fn recvmmsg(
         Instant::now().checked_add(Duration::new(sec, nsec))
     };
     let (file, socket) = socket_at(&cx.task, fd)?;
-    socket.base().take_error()?;
+    socket.take_error()?;
     let mut flags = flags;
     let mut count = 0;
     let outcome = loop {
