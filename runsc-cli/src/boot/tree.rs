@@ -8,7 +8,13 @@ use sentry::{
         assemble::Attachment,
         inode::{FileSystem, FileType},
         mount::Mount,
-        types::tmpfs::{TmpFs, TmpOptions},
+        types::{
+            dev,
+            proc::ProcFs,
+            sysfs::SysFs,
+            tmpfs::{TmpFs, TmpOptions},
+            tty::devpts::DevPts,
+        },
     },
     kernel::Kernel,
 };
@@ -51,15 +57,13 @@ fn filesystem(kernel: &Arc<Kernel>, mount: &protocol::Mount) -> Option<Arc<dyn F
             let options = TmpOptions { mode, uid, gid, ..TmpOptions::with_size(size.unwrap_or(TMPFS_BYTES)) };
             Some(TmpFs::new(kernel.new_dev(), &options))
         }
-        MountKind::Gofer { .. }
-        | MountKind::Proc
-        | MountKind::Sysfs
-        | MountKind::Dev
-        | MountKind::Devpts
-        | MountKind::Mqueue
-        | MountKind::Cgroup
-        | MountKind::Masked
-        | MountKind::ReadOnly => None,
+        MountKind::Proc => Some(ProcFs::new(kernel, kernel.new_dev())),
+        MountKind::Sysfs => Some(SysFs::new(kernel, kernel.new_dev())),
+        MountKind::Dev => dev::new(kernel, kernel.new_dev()).ok(),
+        MountKind::Devpts => Some(DevPts::new(kernel, kernel.new_dev())),
+        MountKind::Gofer { .. } | MountKind::Mqueue | MountKind::Cgroup | MountKind::Masked | MountKind::ReadOnly => {
+            None
+        }
     }
 }
 

@@ -7,7 +7,12 @@ use parking_lot::RwLock;
 
 use super::{
     inode::FileSystem,
-    types::tmpfs::{TmpFs, TmpOptions},
+    types::{
+        proc::ProcFs,
+        sysfs::SysFs,
+        tmpfs::{TmpFs, TmpOptions},
+        tty::devpts::DevPts,
+    },
 };
 use crate::task::Task;
 
@@ -30,6 +35,9 @@ impl Default for FileSystemTypes {
         let types = FileSystemTypes { types: RwLock::default() };
         types.register("tmpfs", Arc::new(TmpFsType));
         types.register("ramfs", Arc::new(TmpFsType));
+        types.register("proc", Arc::new(ProcFsType));
+        types.register("sysfs", Arc::new(SysFsType));
+        types.register("devpts", Arc::new(DevPtsType));
         types
     }
 }
@@ -61,6 +69,30 @@ impl FileSystemType for TmpFsType {
     fn mount(&self, task: &Task, _source: &[u8], data: &[u8]) -> Result<Arc<dyn FileSystem>> {
         let options = tmpfs_options(task, data)?;
         Ok(TmpFs::new(task.kernel.new_dev(), &options))
+    }
+}
+
+struct ProcFsType;
+
+impl FileSystemType for ProcFsType {
+    fn mount(&self, task: &Task, _source: &[u8], _data: &[u8]) -> Result<Arc<dyn FileSystem>> {
+        Ok(ProcFs::new(&task.kernel, task.kernel.new_dev()))
+    }
+}
+
+struct SysFsType;
+
+impl FileSystemType for SysFsType {
+    fn mount(&self, task: &Task, _source: &[u8], _data: &[u8]) -> Result<Arc<dyn FileSystem>> {
+        Ok(SysFs::new(&task.kernel, task.kernel.new_dev()))
+    }
+}
+
+struct DevPtsType;
+
+impl FileSystemType for DevPtsType {
+    fn mount(&self, task: &Task, _source: &[u8], _data: &[u8]) -> Result<Arc<dyn FileSystem>> {
+        Ok(DevPts::new(&task.kernel, task.kernel.new_dev()))
     }
 }
 
