@@ -148,6 +148,35 @@ fn main() {
             guest.context.unmap(pages(AREA, 4096)).expect("unmap");
         }
     });
+    for (name, number, len) in [
+        ("write 64 bytes", 1, 64),
+        ("write 4096 bytes", 1, 4096),
+        ("read 64 bytes", 0, 64),
+        ("read 4096 bytes", 0, 4096),
+        ("open, 256 bytes", 2, 256),
+        ("stat, 256 in, 144 out", 4, 144),
+    ] {
+        let mut code = NUMBERED.to_vec();
+        code[1] = number;
+        let (mut guest, start) = process(&platform, &code);
+        guest.context.map(pages(AREA, 0x10000), ANON, RW).expect("map");
+        let mut regs = Registers { rdi: AREA, rsi: AREA + 0x4000, rdx: len as u64, ..start };
+        let mut buffer = vec![0; len];
+        measure(&format!("{name}, patched"), 1000, || {
+            for _ in 0..1000 {
+                trap(&mut *guest.context, &mut regs);
+                match number {
+                    0 => guest.context.write(UserAddr(AREA + 0x4000), &buffer).expect("write"),
+                    1 => guest.context.read(UserAddr(AREA + 0x4000), &mut buffer).expect("read"),
+                    2 => guest.context.read(UserAddr(AREA), &mut buffer).expect("read"),
+                    _ => {
+                        guest.context.read(UserAddr(AREA), &mut [0; 256]).expect("read");
+                        guest.context.write(UserAddr(AREA + 0x4000), &buffer).expect("write");
+                    }
+                }
+            }
+        });
+    }
     let (mut guest, mut regs) = process(&platform, NUMBERED_TWICE);
     measure("mmap+munmap, patched (2 traps)", 100, || {
         for _ in 0..100 {

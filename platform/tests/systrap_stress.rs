@@ -1,5 +1,6 @@
 //! Everything at once on the systrap backend, for `SYSTRAP_STRESS_SECONDS` (2 by default): calls by trap and by patched site,
 //! forks, threads, kicks, mapping changes, extended state; every step checks that the guest is where it must be.
+#![expect(clippy::panic, reason = "tests")]
 #![cfg(target_arch = "x86_64")]
 
 mod common;
@@ -214,7 +215,7 @@ fn stress() {
     }
     world.stop.store(true, Ordering::Relaxed);
     within(Duration::from_secs(30), move || {
-        threads.into_iter().for_each(|thread| thread.join().expect("joined"))
+        threads.into_iter().for_each(|thread| thread.join().expect("joined"));
     });
     let count = |what: &AtomicU64| what.load(Ordering::Relaxed);
     println!(

@@ -83,6 +83,22 @@ impl SystrapContext {
         results.get(0).map(drop).map_err(MapError::Refused)
     }
 
+    /// Mappings are about to change: what is known of the memory there may be wrong.
+    fn changed(&mut self, range: PageRange) {
+        self.stub.copies.forget();
+        if self.uses_gs() {
+            lock(&self.own.patches).changed(range);
+        }
+    }
+
+    /// Makes sure that no write to this memory waits.
+    fn run_writes(&mut self, at: UserAddr, len: usize) {
+        if self.stub.copies.is_pending(at.0, len) {
+            // If the stub is gone, the access that follows says so.
+            let _ = self.stub.run(&self.own, &[]);
+        }
+    }
+
     /// Runs one operation that cannot fail, now or with the next hand-over.
     fn soon(&mut self, op: Op) -> Result<(), MapError> {
         self.stub.settle(&self.own)?;
@@ -202,6 +218,7 @@ impl SystrapContext {
 
     /// Resumes the guest until its next trap.
     fn resume(&mut self, regs: &mut Registers) -> Result<Trap, Gone> {
+        self.stub.copies.forget();
         let how = self.prepare(regs)?;
         let ops = self.patch();
         self.stub.resume(&self.own, ops, how)?;
@@ -256,6 +273,7 @@ impl SystrapContext {
                     if !self.fast {
                         self.consider(regs);
                     }
+                    self.stub.copies.call();
                     return Ok(trap);
                 }
                 Trap::Exception(exception) => exception.signo,
@@ -312,6 +330,7 @@ fn trap(signo: i32, cause: &Cause, regs: &mut Registers) -> Trap {
 
 impl Context for SystrapContext {
     fn run(&mut self, regs: &mut Registers) -> Trap {
+        self.stub.copies.forget();
         if !self.kicker.enter() {
             // The kick is told now; what the shim remembers of it is done with.
             self.stub.slot.set32(slot::KICK, 0);
@@ -348,15 +367,24 @@ impl Context for SystrapContext {
     }
 
     fn read(&mut self, at: UserAddr, into: &mut [u8]) -> Result<(), AccessFault> {
+        self.run_writes(at, into.len());
+        if self.stub.copies.read(&self.stub.slot, at.0, into) {
+            return Ok(());
+        }
         self.own.read(at, into)
     }
 
     fn write(&mut self, at: UserAddr, from: &[u8]) -> Result<(), AccessFault> {
+        self.run_writes(at, from.len());
+        if self.stub.copies.write(&self.stub.slot, at.0, from) {
+            return Ok(());
+        }
+        self.stub.copies.changed(at.0, from.len());
         self.own.write(at, from)
     }
 
     fn map(&mut self, range: PageRange, backing: Backing<'_>, prot: Prot) -> Result<(), MapError> {
-        lock(&self.own.patches).changed(range);
+        self.changed(range);
         match backing {
             Backing::Anonymous { no_reserve } => {
                 let no_reserve = if no_reserve { libc::MAP_NORESERVE } else { 0 };
@@ -383,26 +411,26 @@ impl Context for SystrapContext {
     }
 
     fn unmap(&mut self, range: PageRange) -> Result<(), MapError> {
-        lock(&self.own.patches).changed(range);
+        self.changed(range);
         let unmap = Op::munmap(range.start(), range.len());
         if range.is_empty() { self.op(unmap) } else { self.soon(unmap) }
     }
 
     fn protect(&mut self, range: PageRange, prot: Prot) -> Result<(), MapError> {
-        lock(&self.own.patches).changed(range);
+        self.changed(range);
         self.change(Op::mprotect(range, prot))
     }
 
     fn remap(&mut self, from: PageRange, to: PageRange) -> Result<(), MapError> {
-        lock(&self.own.patches).changed(from);
-        lock(&self.own.patches).changed(to);
+        self.changed(from);
+        self.changed(to);
         let flags = if from.start() == to.start() { 0 } else { libc::MREMAP_MAYMOVE | libc::MREMAP_FIXED };
         let args = [from.start(), from.len(), to.len(), flags.cast_unsigned().into(), to.start(), 0];
         self.change(Op::new(libc::SYS_mremap, args))
     }
 
     fn advise(&mut self, range: PageRange, advice: i32) -> Result<(), MapError> {
-        lock(&self.own.patches).changed(range);
+        self.changed(range);
         let advice = i64::from(advice).cast_unsigned();
         self.change(Op::new(libc::SYS_madvise, [range.start(), range.len(), advice, 0, 0, 0]))
     }

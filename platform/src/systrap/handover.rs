@@ -11,6 +11,7 @@ use std::{
 use host::futex::{self, Woken};
 
 use super::{
+    copies::Copies,
     layout::{event, flag, slot, word},
     ops::{Op, Results},
     pace::Pace,
@@ -104,12 +105,13 @@ pub(super) struct Stub {
     /// The thread was born with a first reply in its slot and has not been heard of yet.
     newborn: bool,
     pub(super) pace: Pace,
+    pub(super) copies: Copies,
 }
 
 impl Stub {
     /// The thread that is born into `slot`, whose first reply is posted. Affinity is inherited from the parent.
     pub(super) fn newborn(slot: Slot, tid: i32, parent: Option<&Pace>) -> Stub {
-        Stub { slot, newborn: true, pace: Pace::new(tid, parent) }
+        Stub { slot, newborn: true, pace: Pace::new(tid, parent), copies: Copies::default() }
     }
 
     /// Waits until a new thread has taken its first reply.
@@ -140,13 +142,15 @@ impl Stub {
         Ok(self.slot.results(count))
     }
 
-    /// Runs the deferred operations and then `ops` in the stub.
+    /// Runs the writes that wait, the deferred operations and then `ops` in the stub.
     pub(super) fn run(&mut self, space: &Space, ops: &[Op]) -> Result<Results, Gone> {
-        let mut all = space.take_deferred();
-        let deferred = all.len();
+        let mut all: Vec<Op> = self.copies.take_writes().collect();
+        let writes = all.len();
+        all.extend(space.take_deferred());
+        let deferred = all.len() - writes;
         all.extend_from_slice(ops);
         self.begin(space, &all)?;
-        let results = self.finish(space, all.len())?;
+        let results = self.finish(space, all.len())?.from(writes);
         space.check_deferred(&results, deferred)?;
         Ok(results.from(deferred))
     }
@@ -164,7 +168,7 @@ impl Stub {
         }
     }
 
-    /// Runs `ops` and the deferred operations, returns to the guest and waits for its next trap.
+    /// Runs `ops`, the writes that wait and the deferred operations, returns to the guest and waits for its next trap.
     pub(super) fn resume(&mut self, space: &Space, ops: Vec<Op>, how: Resume) -> Result<(), Gone> {
         self.settle(space)?;
         let flags = match how {
@@ -176,6 +180,7 @@ impl Stub {
             Resume::Fast { set_fs: true } => flag::RESUME | flag::FAST | flag::SET_FS,
         };
         let mut all = ops;
+        all.extend(self.copies.take_writes());
         all.extend(space.take_deferred());
         self.slot.set_ops(&all, flags);
         let cpus = &space.shared.cpus;

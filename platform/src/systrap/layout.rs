@@ -5,6 +5,7 @@
 //!
 //! ```text
 //! REGION  +0x00000   the shim (one page of code)
+//!         +0x01000   what the shim copies for which call
 //!         +0x04000   thunks of patched call sites
 //!         +0x10000   the host's vvar and vdso pages
 //!         +0x40000   unit 0: slots of the zygote
@@ -28,6 +29,10 @@ pub(super) const TASK_END: u64 = 0x7fff_ffff_f000;
 pub(super) const SHIM: u64 = REGION;
 /// Bytes reserved for the shim's code.
 pub(super) const SHIM_LEN: u64 = 0x1000;
+/// Rows of the table of copies, which is right behind the code in the shim's image, by system-call number.
+pub(super) const COPY_TABLE_ROWS: usize = 512;
+/// Bytes of a row.
+pub(super) const COPY_ROW_LEN: usize = 16;
 /// Thunks of patched call sites.
 pub(super) const THUNKS: u64 = REGION + 0x4000;
 /// Bytes in a thunk.
@@ -102,6 +107,9 @@ pub(super) mod slot {
     /// Set by the shim: a kick came while it worked for a patched call.
     pub(in super::super) const KICK: usize = 0x28;
 
+    /// How many [`RECORDS`] there are.
+    pub(in super::super) const RECORD_COUNT: usize = 0x2c;
+
     /// Proof that a process maps this slot: see `birth.rs`.
     pub(in super::super) const NONCE: usize = 0x80;
 
@@ -109,6 +117,12 @@ pub(super) mod slot {
     pub(in super::super) const REGISTERS: usize = 0x100;
     /// Top of the shim's stack while it works for a patched call; there is room for a few words.
     pub(in super::super) const SMALL_STACK: usize = 0x1000;
+
+    /// What the shim copied or looked at for the current call: address (8 bytes), length (4), and the offset of the copy in the
+    /// slot (4), which is zero for memory that was found writable.
+    pub(in super::super) const RECORDS: usize = 0x200;
+    /// The most records, of 16 bytes.
+    pub(in super::super) const RECORDS_MAX: usize = 8;
 
     /// The operations.
     pub(in super::super) const OPS: usize = 0x400;
@@ -123,6 +137,11 @@ pub(super) mod slot {
     pub(in super::super) const DATA: usize = 0x1000;
     /// Bytes to be written to call sites.
     pub(in super::super) const PATCH_DATA: usize = 0x1300;
+    /// Arguments that the shim copied.
+    pub(in super::super) const IN: usize = 0x1400;
+    /// Results for the shim to copy.
+    pub(in super::super) const OUT: usize = 0x2800;
+
     /// The alternate signal stack, up to the end of the slot.
     pub(in super::super) const STACK: usize = 0x4000;
     /// Its length.
@@ -142,6 +161,22 @@ pub(super) mod word {
     pub(in super::super) const GONE: u32 = 3;
     /// Request only, by the shim: the thread is about to exit and will not touch the slot again.
     pub(in super::super) const EXITING: u32 = 4;
+}
+
+/// Bits of an item of the table of copies. Registers are given as their index in a `sigcontext`.
+pub(super) mod copy {
+    /// Bits 0–3: the register that holds the pointer. This bit: copy from there.
+    pub(in super::super) const IN: u32 = 1 << 4;
+    /// Look whether it can be written.
+    pub(in super::super) const OUT: u32 = 1 << 5;
+    /// Not past the page.
+    pub(in super::super) const IN_PAGE: u32 = 1 << 6;
+    /// The length is the register in bits 8–11 times the number in bits 16–31; otherwise it is that number.
+    pub(in super::super) const TIMES: u32 = 1 << 7;
+    /// With `TIMES`: the register counts bits, in whole 64-bit words.
+    pub(in super::super) const BITS: u32 = 1 << 12;
+    /// The most bytes that are looked at for writing.
+    pub(in super::super) const OUT_MAX: u32 = 4096;
 }
 
 /// What the shim does after the operations.

@@ -4,7 +4,7 @@
 //! * Every trap of a guest thread is a signal on an alternate stack inside the thread's slot; the shim's handler tells the
 //!   sentry and waits ([`shim`], [`handover`]). The sentry reads and edits the signal frame in place ([`frame`]).
 //! * Changes to a stub are lists of host calls which its shim runs for the sentry ([`ops`]); a seccomp filter bounds them
-//!   ([`filter`]). Guest memory is read and written with `process_vm_readv(2)` ([`space`]).
+//!   ([`filter`]). Guest memory is read and written with copies that the shim makes ([`copies`]), or `process_vm_readv(2)` ([`space`]).
 //! * Stubs are copies of a zygote or of the forking guest ([`zygote`], [`birth`]); a thread notices their ends ([`reaper`]).
 //!
 //! # Safety
@@ -15,6 +15,7 @@
 mod birth;
 mod calls;
 mod context;
+mod copies;
 mod deferred;
 mod filter;
 mod frame;

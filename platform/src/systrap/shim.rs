@@ -6,9 +6,9 @@
 use std::{arch::global_asm, io, os::fd::OwnedFd, slice};
 
 use super::{
-    frame,
+    copies, frame,
     kick::KICK_SIGNAL,
-    layout::{self, event, feature, flag, slot, word},
+    layout::{self, copy, event, feature, flag, slot, word},
 };
 
 global_asm!(
@@ -22,6 +22,18 @@ global_asm!(
     small_stack = const slot::SMALL_STACK,
     kick = const slot::KICK,
     kick_signal = const KICK_SIGNAL,
+    record_count = const slot::RECORD_COUNT,
+    records = const slot::RECORDS,
+    in_area = const slot::IN,
+    out_area = const slot::OUT,
+    copy_table_rows = const layout::COPY_TABLE_ROWS,
+    copy_table_distance = const layout::SHIM_LEN - CODE,
+    copy_in = const copy::IN,
+    copy_out = const copy::OUT,
+    copy_in_page = const copy::IN_PAGE,
+    copy_times = const copy::TIMES,
+    copy_bits = const copy::BITS,
+    copy_out_max = const copy::OUT_MAX,
     uc_rip = const frame::UC_RIP,
     frame = const slot::FRAME,
     signo = const slot::SIGNO,
@@ -102,8 +114,9 @@ pub(super) fn fast() -> u64 {
 /// A memfd with a static executable (elf(5)) that consists of the shim alone, at its fixed address.
 pub(super) fn image() -> io::Result<OwnedFd> {
     let code = code();
-    let len = CODE + code.len() as u64;
-    debug_assert!(len <= layout::SHIM_LEN, "the shim outgrew its page");
+    debug_assert!(CODE + code.len() as u64 <= layout::SHIM_LEN, "the shim outgrew its page");
+    let table = copies::table();
+    let len = layout::SHIM_LEN + table.len() as u64;
     let mut image = Vec::with_capacity(4096);
     // e_ident: 64-bit, little-endian, System V.
     image.extend_from_slice(b"\x7fELF\x02\x01\x01\0\0\0\0\0\0\0\0\0");
@@ -128,6 +141,8 @@ pub(super) fn image() -> io::Result<OwnedFd> {
     image.extend_from_slice(&[0; 48]);
     image.resize(usize::try_from(CODE).unwrap_or(0), 0);
     image.extend_from_slice(code);
+    image.resize(usize::try_from(layout::SHIM_LEN).unwrap_or(0), 0);
+    image.extend_from_slice(&table);
 
     let file = host::memfd::create(c"systrap-shim", 0)?;
     io::Write::write_all(&mut std::fs::File::from(file.try_clone()?), &image)?;

@@ -60,6 +60,12 @@ trapped:
     shl rdx, 32
     or rax, rdx
     mov [rbx + {tsc}], rax
+    mov dword ptr [rbx + {record_count}], 0
+    cmp edi, 31                         # SIGSYS
+    jne post
+    mov rax, [rbx + {frame}]
+    lea r12, [rax + {uc_mcontext}]
+    jmp copy_arguments
 
 # ---- tell the sentry, then wait for its answer ------------------------------------------------------------------------
 post:
@@ -197,19 +203,27 @@ kick_later:
     mov rsp, rdx
     jmp systrap_shim_restorer
 
-    # A fault of the copy is not the guest's: continue after it, with what is left to copy still in rcx.
+    # Faults of copies are not the guest's: continue after them; rcx or rdi say how far they came.
 1:  lea rcx, [rip + copy_instruction]
+    lea rsi, [rip + copy_done]
     cmp rax, rcx
-    je copy_faulted
+    je continue_at
+    lea rcx, [rip + argument_copy]
+    lea rsi, [rip + argument_copied]
+    cmp rax, rcx
+    je continue_at
+    lea rcx, [rip + argument_probe]
+    lea rsi, [rip + argument_probed]
+    cmp rax, rcx
+    je continue_at
     lea rcx, [rip + upgrade]
     cmp rax, rcx
     jne trapped
     mov edi, {event_upgraded}
     jmp convert
 
-copy_faulted:
-    lea rcx, [rip + copy_done]
-    mov [rdx + {uc_rip}], rcx
+continue_at:
+    mov [rdx + {uc_rip}], rsi
     mov rsp, rdx
     jmp systrap_shim_restorer
 
@@ -257,7 +271,8 @@ systrap_shim_fast:
     shl rdx, 32
     or rax, rdx
     mov [rbx + {tsc}], rax
-    jmp post
+    lea r12, [rbx + {registers}]
+    jmp copy_arguments
 
 # From the look at the kick word to the jump, a kick is taken by `convert`.
 fast_resume:
@@ -296,6 +311,115 @@ fast_kicked:
 
 upgrade:
     ud2
+
+# ---- what the call's row in the table says: r12 = registers as a sigcontext -------------------------------------------------
+copy_arguments:
+    xor r14d, r14d                      # records made
+    mov rax, [r12 + 104]
+    cmp rax, {copy_table_rows}
+    jae arguments_done
+    shl eax, 4
+    lea r13, [rip + systrap_shim_start + {copy_table_distance}]
+    add r13, rax                        # the item
+    lea r15, [rbx + {in_area}]          # where the next copy goes
+    mov ebp, 4                          # items left
+argument:
+    mov r11d, [r13]
+    test r11d, r11d
+    jz arguments_done
+    mov ecx, r11d
+    and ecx, 15
+    mov rsi, [r12 + rcx * 8]            # the pointer
+    test rsi, rsi
+    jz next_argument
+    mov r10d, r11d
+    shr r10d, 16                        # the length, or what to multiply with
+    test r11d, {copy_times}
+    jz 2f
+    mov ecx, r11d
+    shr ecx, 8
+    and ecx, 15
+    mov rax, [r12 + rcx * 8]
+    mov ecx, 65536
+    cmp rax, rcx
+    cmova rax, rcx
+    test r11d, {copy_bits}
+    jz 1f
+    add eax, 63
+    shr eax, 6
+1:  imul r10, rax
+2:  test r10, r10
+    jz next_argument
+    test r11d, {copy_in_page}
+    jz 3f
+    mov ecx, 4096
+    mov eax, esi
+    and eax, 4095
+    sub ecx, eax
+    cmp r10, rcx
+    cmova r10, rcx
+3:  test r11d, {copy_in}
+    jz 4f
+    lea rax, [r15 + r10]
+    lea rcx, [rbx + {out_area}]
+    cmp rax, rcx
+    ja 4f
+    mov r8, rsi
+    mov rdi, r15
+    mov rcx, r10
+argument_copy:
+    rep movsb
+argument_copied:
+    mov rsi, r8
+    mov rax, r10
+    sub rax, rcx
+    jz 4f
+    mov rcx, r15
+    sub rcx, rbx
+    call record
+    lea r15, [r15 + rax + 15]
+    and r15, -16
+4:  test r11d, {copy_out}
+    jz next_argument
+    mov ecx, {copy_out_max}
+    cmp r10, rcx
+    cmova r10, rcx
+    mov r9, rsi
+    add r9, r10
+    jc next_argument
+    mov rdi, rsi
+argument_probe:
+    lock add byte ptr [rdi], 0          # what a write would do, fault included
+    or rdi, 4095
+    inc rdi
+    cmp rdi, r9
+    jb argument_probe
+argument_probed:
+    mov rax, rdi
+    cmp rax, r9
+    cmova rax, r9
+    sub rax, rsi
+    jz next_argument
+    xor ecx, ecx
+    call record
+next_argument:
+    add r13, 4
+    dec ebp
+    jnz argument
+arguments_done:
+    mov [rbx + {record_count}], r14d
+    jmp post
+
+# rsi = address, rax = length, ecx = offset
+record:
+    mov edx, r14d
+    shl edx, 4
+    lea rdx, [rbx + rdx + {records}]
+    mov [rdx], rsi
+    mov [rdx + 8], eax
+    mov [rdx + 12], ecx
+    inc r14d
+    ret
 
     .globl systrap_shim_end
 systrap_shim_end:

@@ -1,0 +1,199 @@
+//! Copies between guest memory and a slot that the shim makes with a call, where the sentry would need a host call.
+//!
+//! With a call, the shim copies what its arguments point at, and finds out whether what they are to receive can be written, as
+//! the row of the call in [`table`] says. It leaves a record of each. The sentry's reads are then answered from the slot, and
+//! its writes wait there for the shim to copy them when it returns to the guest.
+//!
+//! Records are allegations like everything in a slot: with a false one a guest deceives itself about its own memory.
+
+use syscall_tables::copy::{Copying, Kind, Len};
+
+use super::{
+    layout::{COPY_ROW_LEN, COPY_TABLE_ROWS, copy, slot},
+    ops::Op,
+    slot::Slot,
+};
+
+/// Items that a row has room for.
+const ITEMS: usize = COPY_ROW_LEN / 4;
+/// How much of a string is copied: no more than to the end of its page.
+const STRING_LEN: u32 = 256;
+/// The most writes that wait.
+const WRITES_MAX: usize = 8;
+
+/// The table of the shim.
+pub(super) fn table() -> Vec<u8> {
+    let mut table = Vec::with_capacity(COPY_TABLE_ROWS * COPY_ROW_LEN);
+    for number in 0..COPY_TABLE_ROWS as u64 {
+        let plan = syscall_tables::copy_plan(number).map_or(&[][..], |plan| plan.items());
+        let items = plan.iter().filter_map(item).chain([0; ITEMS]).take(ITEMS);
+        table.extend(items.flat_map(u32::to_le_bytes));
+    }
+    table
+}
+
+/// The index in a `sigcontext` of the register that holds an argument.
+fn register(argument: u8) -> Option<u32> {
+    [8, 9, 12, 2, 0, 1].get(usize::from(argument)).copied()
+}
+
+/// An item of the table, if the shim can do it.
+fn item(copying: &Copying) -> Option<u32> {
+    let (what, len) = match copying.kind {
+        Kind::CString => (copy::IN | copy::IN_PAGE, Len::Const(STRING_LEN)),
+        Kind::In(len) => (copy::IN, len),
+        Kind::Out(len) => (copy::OUT, len),
+        Kind::InOut(len) => (copy::IN | copy::OUT, len),
+        Kind::InVec { count } | Kind::OutVec { count } => (copy::IN, Len::ArgTimes(count, 16)),
+    };
+    let times = |argument, factor: u32| Some(copy::TIMES | register(argument)? << 8 | factor << 16);
+    let len = match len {
+        Len::Const(len) if len < 1 << 16 => len << 16,
+        Len::Arg(argument) => times(argument, 1)?,
+        Len::ArgTimes(argument, factor) if factor < 1 << 16 => times(argument, factor)?,
+        Len::ArgBits(argument) => times(argument, 8)? | copy::BITS,
+        Len::Const(_) | Len::ArgTimes(..) | Len::Pointed(_) => return None,
+    };
+    Some(register(copying.arg)? | what | len)
+}
+
+/// A piece of guest memory.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Piece {
+    start: u64,
+    end: u64,
+}
+
+impl Piece {
+    fn new(start: u64, len: usize) -> Option<Piece> {
+        Some(Piece { start, end: start.checked_add(len as u64)? })
+    }
+
+    fn covers(self, other: Piece) -> bool {
+        self.start <= other.start && other.end <= self.end
+    }
+
+    fn overlaps(self, other: Piece) -> bool {
+        self.start < other.end && other.start < self.end
+    }
+}
+
+/// What the shim copied for the current call, and what it is to copy.
+#[derive(Debug, Default)]
+pub(super) struct Copies {
+    /// The thread is stopped in a call whose records have not been looked at.
+    fresh: bool,
+    /// Copies in the slot and their offsets.
+    read: Vec<(Piece, usize)>,
+    writable: Vec<Piece>,
+    /// Writes that wait, and the memory they change.
+    writes: Vec<(Piece, Op)>,
+    /// Bytes they take of the slot.
+    used: usize,
+}
+
+impl Copies {
+    /// The thread is stopped in a system call.
+    pub(super) fn call(&mut self) {
+        self.fresh = true;
+    }
+
+    /// The thread is about to run, or its memory to change: records say nothing any more.
+    pub(super) fn forget(&mut self) {
+        self.fresh = false;
+        self.read.clear();
+        self.writable.clear();
+    }
+
+    fn look(&mut self, at: &Slot) {
+        if !self.fresh {
+            return;
+        }
+        self.fresh = false;
+        let count = (at.get32(slot::RECORD_COUNT) as usize).min(slot::RECORDS_MAX);
+        for index in 0..count {
+            let mut record = [0; 2];
+            at.get_words(slot::RECORDS + index * 16, &mut record);
+            let [start, rest] = record;
+            let (len, offset) = (rest as u32 as usize, (rest >> 32) as usize);
+            let Some(piece) = Piece::new(start, len) else { continue };
+            if offset == 0 {
+                self.writable.push(piece);
+            } else if offset >= slot::IN && offset.checked_add(len).is_some_and(|end| end <= slot::OUT) {
+                self.read.push((piece, offset));
+            }
+        }
+    }
+
+    /// Whether a write that waits changes this memory.
+    pub(super) fn is_pending(&self, start: u64, len: usize) -> bool {
+        Piece::new(start, len).is_some_and(|piece| self.writes.iter().any(|(write, _)| write.overlaps(piece)))
+    }
+
+    /// Reads from what came with the call. `false`: it did not.
+    pub(super) fn read(&mut self, at: &Slot, start: u64, into: &mut [u8]) -> bool {
+        self.look(at);
+        let Some(piece) = Piece::new(start, into.len()) else { return false };
+        let Some((copied, offset)) = self.read.iter().find(|(copied, _)| copied.covers(piece)) else {
+            return false;
+        };
+        #[expect(clippy::cast_possible_truncation, reason = "less than the length of a record")]
+        at.read(offset + (start - copied.start) as usize, into);
+        true
+    }
+
+    /// Leaves a write for the shim. `false`: it cannot.
+    pub(super) fn write(&mut self, at: &Slot, start: u64, from: &[u8]) -> bool {
+        self.look(at);
+        let Some(piece) = Piece::new(start, from.len()) else { return false };
+        let room = slot::STACK - slot::OUT - self.used;
+        let writable = self.writable.iter().any(|writable| writable.covers(piece));
+        if !writable || from.len() > room || self.writes.len() >= WRITES_MAX {
+            return false;
+        }
+        self.changed(start, from.len());
+        let offset = slot::OUT + self.used;
+        at.write(offset, from);
+        self.writes.push((piece, Op::copy(start, at.guest(offset), from.len() as u64)));
+        self.used += from.len().next_multiple_of(16).min(room);
+        true
+    }
+
+    /// Memory was written: copies of it are old.
+    pub(super) fn changed(&mut self, start: u64, len: usize) {
+        if let Some(piece) = Piece::new(start, len) {
+            self.read.retain(|(copied, _)| !copied.overlaps(piece));
+        }
+    }
+
+    /// The writes, to be run with the next hand-over, before anything else can change the memory.
+    pub(super) fn take_writes(&mut self) -> impl Iterator<Item = Op> {
+        self.used = 0;
+        self.writes.drain(..).map(|(_, op)| op)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use syscall_tables::nr;
+
+    use super::*;
+
+    #[test]
+    fn rows_are_what_the_shim_reads() {
+        let table = table();
+        let row = |number: u64| {
+            let at = number as usize * COPY_ROW_LEN;
+            let item = |n: usize| u32::from_le_bytes(table[at + 4 * n..at + 4 * n + 4].try_into().unwrap());
+            [item(0), item(1)]
+        };
+        // rsi, as many bytes as rdx says.
+        assert_eq!(row(nr::write), [9 | 1 << 4 | 1 << 7 | 12 << 8 | 1 << 16, 0]);
+        assert_eq!(row(nr::read), [9 | 1 << 5 | 1 << 7 | 12 << 8 | 1 << 16, 0]);
+        assert_eq!(row(nr::open), [8 | 1 << 4 | 1 << 6 | 256 << 16, 0]);
+        assert_eq!(row(nr::stat), [8 | 1 << 4 | 1 << 6 | 256 << 16, 9 | 1 << 5 | 144 << 16]);
+        assert_eq!(row(nr::getpid), [0, 0]);
+        assert_eq!(row(nr::futex), [0, 0]);
+        assert_eq!(table.len(), COPY_TABLE_ROWS * COPY_ROW_LEN);
+    }
+}
