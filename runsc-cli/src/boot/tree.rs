@@ -5,7 +5,7 @@ use std::{os::fd::OwnedFd, sync::Arc};
 use linux_abi::{Errno, fcntl};
 use sentry::{
     fs::{
-        assemble::Attachment,
+        assemble::{Attachment, Change},
         inode::{FileSystem, FileType},
         mount::Mount,
         types::{
@@ -33,38 +33,48 @@ pub(super) fn build(
     let (first, rest) = mounts.split_first().ok_or(Errno::EINVAL)?;
     let mut attachments = Vec::new();
     for mount in rest {
-        let shown = || String::from_utf8_lossy(&mount.destination.0);
-        let kind = match mount.kind {
-            MountKind::Gofer { file: true, .. } => FileType::Regular,
-            _ => FileType::Directory,
-        };
-        match filesystem(kernel, mount) {
-            Some(fs) => {
-                let mounted = Mount::new(fs, source(&mount.kind), flags(mount.flags));
-                attachments.push(Attachment { at: mount.destination.0.clone(), mount: mounted, kind });
+        let at = mount.destination.0.clone();
+        let change = match &mount.kind {
+            MountKind::Masked => Change::Mask,
+            MountKind::ReadOnly => Change::ReadOnly,
+            other => {
+                let Some(fs) = filesystem(kernel, other)? else {
+                    log::info!("a mount of {other:?} is not supported yet");
+                    continue;
+                };
+                let kind = match other {
+                    MountKind::Gofer { file: true, .. } => FileType::Regular,
+                    _ => FileType::Directory,
+                };
+                Change::Mount { mount: Mount::new(fs, source(other), flags(mount.flags)), kind }
             }
-            None => log::warn!("mount of {:?} on {} is not supported yet", mount.kind, shown()),
-        }
+        };
+        attachments.push(Attachment { at, change });
     }
-    let root = filesystem(kernel, first)
+    let root = filesystem(kernel, &first.kind)?
         .unwrap_or_else(|| TmpFs::new(kernel.new_dev(), &TmpOptions::with_size(TMPFS_BYTES)));
     Ok((Mount::new(root, b"root", flags(first.flags)), attachments))
 }
 
-fn filesystem(kernel: &Arc<Kernel>, mount: &protocol::Mount) -> Option<Arc<dyn FileSystem>> {
-    match mount.kind {
+/// A new filesystem. `None`: there is no such kind yet.
+fn filesystem(kernel: &Arc<Kernel>, kind: &MountKind) -> Result<Option<Arc<dyn FileSystem>>, Errno> {
+    let dev = kernel.new_dev();
+    Ok(Some(match *kind {
         MountKind::Tmpfs { size, mode, uid, gid } => {
-            let options = TmpOptions { mode, uid, gid, ..TmpOptions::with_size(size.unwrap_or(TMPFS_BYTES)) };
-            Some(TmpFs::new(kernel.new_dev(), &options))
+            // tmpfs(5): half of the memory.
+            let size = size.unwrap_or(kernel.host.memory / 2);
+            TmpFs::new(dev, &TmpOptions { mode, uid, gid, ..TmpOptions::with_size(size) })
         }
-        MountKind::Proc => Some(ProcFs::new(kernel, kernel.new_dev())),
-        MountKind::Sysfs => Some(SysFs::new(kernel, kernel.new_dev())),
-        MountKind::Dev => dev::new(kernel, kernel.new_dev()).ok(),
-        MountKind::Devpts => Some(DevPts::new(kernel, kernel.new_dev())),
-        MountKind::Gofer { .. } | MountKind::Mqueue | MountKind::Cgroup | MountKind::Masked | MountKind::ReadOnly => {
-            None
-        }
-    }
+        MountKind::Proc => ProcFs::new(kernel, dev),
+        MountKind::Sysfs => SysFs::new(kernel, dev),
+        MountKind::Dev => dev::new(kernel, dev)?,
+        MountKind::Devpts => DevPts::new(kernel, dev),
+        MountKind::Gofer { .. }
+        | MountKind::Mqueue
+        | MountKind::Cgroup
+        | MountKind::Masked
+        | MountKind::ReadOnly => return Ok(None),
+    }))
 }
 
 /// First column of /proc/mounts.
