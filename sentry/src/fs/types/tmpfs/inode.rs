@@ -125,18 +125,20 @@ impl TmpInode {
         }
     }
 
-    pub(super) fn set_links(&self, nlink: u32) {
+    /// Sets the number of links.
+    pub(in crate::fs::types) fn set_links(&self, nlink: u32) {
         self.meta.write().nlink = nlink;
     }
 
-    fn add_links(&self, by: i32) {
+    /// Adds to the number of links.
+    pub(in crate::fs::types) fn add_links(&self, by: i32) {
         let mut meta = self.meta.write();
         meta.nlink = meta.nlink.saturating_add_signed(by);
         meta.ctime = FileTime::now();
     }
 
     /// The entries changed.
-    fn changed(&self) {
+    pub(in crate::fs::types) fn changed(&self) {
         let mut meta = self.meta.write();
         let now = FileTime::now();
         (meta.mtime, meta.ctime) = (now, now);
@@ -222,6 +224,75 @@ impl TmpInode {
     }
 }
 
+/// For overlays, which use inodes without names as their upper ones, and in tests whole trees as lower ones.
+impl TmpInode {
+    /// It may get a first name.
+    pub(in crate::fs::types) fn make_linkable(&self) {
+        self.linkable.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether it may get a first name; only once.
+    pub(in crate::fs::types) fn take_linkable(&self) -> bool {
+        self.linkable.swap(false, Ordering::Relaxed)
+    }
+
+    /// Takes over the links and times of the file it is a copy of.
+    pub(in crate::fs::types) fn adopt(&self, attr: &Attr) {
+        let mut meta = self.meta.write();
+        meta.nlink = attr.nlink;
+        (meta.atime, meta.mtime, meta.ctime) = (attr.atime, attr.mtime, attr.ctime);
+        meta.btime = attr.btime.unwrap_or(attr.ctime);
+    }
+
+    /// Writes bytes without touching the times.
+    pub(in crate::fs::types) fn write_at(&self, at: u64, data: &[u8]) -> Result<()> {
+        let mut rest = data;
+        let mut at = at;
+        while !rest.is_empty() {
+            let done = self.content()?.write().write(&self.fs.budget, at, rest)?;
+            rest = rest.get(done..).unwrap_or_default();
+            at = at.saturating_add(done as u64);
+        }
+        Ok(())
+    }
+
+    /// Sets the size without touching the times.
+    pub(in crate::fs::types) fn resize(&self, size: u64) -> Result<()> {
+        self.content()?.write().set_size(&self.fs.budget, size)
+    }
+
+    /// The entry `name`.
+    pub(in crate::fs::types) fn find(&self, name: &[u8]) -> Result<Arc<TmpInode>> {
+        self.directory()?.read().get(name).cloned().ok_or(Errno::ENOENT)
+    }
+
+    /// All entries: name, inode number, kind.
+    pub(in crate::fs::types) fn list(
+        &self,
+        emit: &mut dyn FnMut(&[u8], u64, FileType) -> bool,
+    ) -> Result<()> {
+        for (_, entry) in self.directory()?.read().after(0, usize::MAX) {
+            if !emit(&entry.name, entry.inode.ino, entry.inode.kind) {
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    /// A symbolic link's target.
+    pub(in crate::fs::types) fn target(&self) -> Result<Vec<u8>> {
+        match &self.body {
+            Body::Symlink(target) => Ok(target.to_vec()),
+            _ => Err(Errno::EINVAL),
+        }
+    }
+
+    /// A host file with the bytes of a regular file.
+    pub(in crate::fs::types) fn host_file(&self) -> Result<Arc<std::os::fd::OwnedFd>> {
+        self.content()?.write().host_file(&self.fs.budget, false)
+    }
+}
+
 fn tmp(inode: &Arc<dyn Inode>) -> Result<Arc<TmpInode>> {
     Arc::clone(inode).downcast().ok_or(Errno::EXDEV)
 }
@@ -275,7 +346,7 @@ impl Inode for TmpInode {
     }
 
     fn lookup(&self, _task: &Task, name: &[u8]) -> Result<Arc<dyn Inode>> {
-        let found = self.directory()?.read().get(name).cloned().ok_or(Errno::ENOENT)?;
+        let found = self.find(name)?;
         Ok(found)
     }
 
@@ -307,7 +378,7 @@ impl Inode for TmpInode {
         self.directory()?;
         let inode = self.fs.unnamed_file(node, false)?;
         inode.set_links(0);
-        inode.linkable.store(true, Ordering::Relaxed);
+        inode.make_linkable();
         Ok(inode)
     }
 
@@ -433,10 +504,7 @@ impl Inode for TmpInode {
     }
 
     fn readlink(&self, _task: &Task) -> Result<Vec<u8>> {
-        match &self.body {
-            Body::Symlink(target) => Ok(target.to_vec()),
-            _ => Err(Errno::EINVAL),
-        }
+        self.target()
     }
 
     fn xattr(&self, name: &[u8]) -> Result<Vec<u8>> {

@@ -124,6 +124,19 @@ impl TmpFs {
         Ok(inode)
     }
 
+    /// Takes memory for a name that somebody else keeps.
+    ///
+    /// # Errors
+    /// `ENOSPC`.
+    pub(in crate::fs::types) fn charge_name(&self) -> Result<()> {
+        self.budget.take_inode()
+    }
+
+    /// Gives the memory for a name back.
+    pub(in crate::fs::types) fn release_name(&self) {
+        self.budget.give_inode();
+    }
+
     /// Changes the size limit (`MS_REMOUNT` with `size=`).
     ///
     /// # Errors

@@ -1,0 +1,82 @@
+//! Directory listings: taken whole, in batches, and kept while somebody goes through them.
+
+use std::sync::Arc;
+
+use gofer_proto::{Client, DirWants, HandleId, NodeId, OpenFlags, Opened};
+use linux_abi::{Errno, Result};
+
+use super::convert;
+use crate::fs::inode::FileType;
+
+/// The most entries of a directory that are shown: a listing is memory of the sentry.
+const MAX_ENTRIES: usize = 1 << 20;
+
+/// An entry.
+pub(super) struct Entry {
+    pub(super) name: Box<[u8]>,
+    pub(super) ino: u64,
+    pub(super) kind: FileType,
+    /// The host's own position behind it.
+    cookie: u64,
+}
+
+/// All entries of a directory at some moment.
+pub(super) struct Listing(Vec<Entry>);
+
+/// Closes the gofer's handle at the end.
+struct Handle<'a>(&'a Client, HandleId);
+
+impl Drop for Handle<'_> {
+    fn drop(&mut self) {
+        self.0.close(self.1);
+    }
+}
+
+impl Listing {
+    /// Lists `node`.
+    pub(super) fn take(client: &Client, node: NodeId) -> Result<Arc<Listing>> {
+        let Opened::Directory(handle) = client.open(node, OpenFlags::DIRECTORY)? else {
+            return Err(Errno::ENOTDIR);
+        };
+        let handle = Handle(client, handle);
+        let mut entries: Vec<Entry> = Vec::new();
+        let mut cookie = 0;
+        loop {
+            let batch = client.readdir(handle.1, cookie, DirWants::Names)?;
+            let before = entries.len();
+            for entry in batch.iter() {
+                cookie = entry.cookie;
+                entries.push(Entry {
+                    name: entry.name.as_bytes().into(),
+                    ino: entry.ino,
+                    kind: convert::kind(entry.kind),
+                    cookie,
+                });
+            }
+            if batch.end || entries.len() == before || entries.len() >= MAX_ENTRIES {
+                entries.shrink_to_fit();
+                return Ok(Arc::new(Listing(entries)));
+            }
+        }
+    }
+
+    /// All entries.
+    pub(super) fn iter(&self) -> impl Iterator<Item = &Entry> {
+        self.0.iter()
+    }
+
+    /// The entries after the host's position `cookie`, with their own. Positions grow along a listing on the filesystems
+    /// people use; where they do not, an entry may be missed only if the one before it was removed meanwhile.
+    pub(super) fn after(&self, cookie: u64) -> impl Iterator<Item = (u64, &Entry)> {
+        let start = match cookie {
+            0 => 0,
+            cookie => {
+                let exact = self.0.iter().position(|entry| entry.cookie == cookie).map(|at| at + 1);
+                exact
+                    .or_else(|| self.0.iter().position(|entry| entry.cookie > cookie))
+                    .unwrap_or(self.0.len())
+            }
+        };
+        self.0.iter().skip(start).map(|entry| (entry.cookie, entry))
+    }
+}

@@ -1,0 +1,202 @@
+//! Files of the host, reached through the gofer process.
+//!
+//! * `inode.rs`: [`GoferInode`], one per file of the host, however many names it has.
+//! * `listing.rs`: directories, listed in batches.
+//! * `file.rs`: open files; their bytes are read and written through descriptors that the gofer donates, without it.
+//! * `convert.rs`: the protocol's nouns as the VFS's.
+//!
+//! A mount is *exclusive* if only the sandbox changes the files: then attributes and names, found and not found, are asked
+//! for once. Otherwise they are asked for each time they are needed.
+
+mod convert;
+mod file;
+mod inode;
+mod listing;
+
+use std::{
+    collections::{HashMap, VecDeque},
+    os::fd::OwnedFd,
+    sync::{Arc, Weak},
+};
+
+use gofer_proto::{Client, NodeId, Walked};
+use linux_abi::Result;
+use parking_lot::Mutex;
+
+pub(super) use self::file::{read_at, seek};
+pub use self::inode::GoferInode;
+use crate::fs::inode::{FileSystem, Inode, StatFs};
+
+/// How many descriptors that nobody has open are kept for the next open.
+const KEPT_DESCRIPTORS: usize = 256;
+/// Where the number of a host device begins in an inode number, for files on other devices than the root.
+const DEVICE_SHIFT: u32 = 52;
+
+/// How a tree of the host is mounted.
+#[derive(Clone, Copy, Debug)]
+pub struct GoferOptions {
+    /// Nobody but the sandbox changes it.
+    pub exclusive: bool,
+    /// It cannot be changed at all (the gofer makes sure, too).
+    pub read_only: bool,
+}
+
+/// A tree of the host.
+pub struct GoferFs {
+    client: Arc<Client>,
+    dev: u64,
+    options: GoferOptions,
+    inodes: Mutex<HashMap<FileKey, Weak<GoferInode>>>,
+    /// Host devices, the root's first.
+    devices: Mutex<Vec<(u32, u32)>>,
+    root: Mutex<Root>,
+    root_node: NodeId,
+    descriptors: Mutex<VecDeque<Arc<OwnedFd>>>,
+    this: Weak<GoferFs>,
+}
+
+/// What makes a file of the host itself: device and inode number.
+type FileKey = (u32, u32, u64);
+
+/// The root belongs to whoever asks for it first, its mount; the other way round there would be a circle.
+enum Root {
+    Fresh(Walked),
+    Taken(Weak<GoferInode>),
+}
+
+impl GoferFs {
+    /// The gofer's root number `root` as a filesystem with the device number `dev`.
+    ///
+    /// # Errors
+    /// The gofer's.
+    pub fn new(client: Arc<Client>, root: u32, dev: u64, options: GoferOptions) -> Result<Arc<GoferFs>> {
+        let walked = client.attach(root)?;
+        let device = (walked.attr.dev.major, walked.attr.dev.minor);
+        Ok(Arc::new_cyclic(|this| GoferFs {
+            client,
+            dev,
+            options,
+            inodes: Mutex::default(),
+            devices: Mutex::new(vec![device]),
+            root: Mutex::new(Root::Fresh(walked)),
+            root_node: walked.node,
+            descriptors: Mutex::default(),
+            this: Weak::clone(this),
+        }))
+    }
+
+    /// The root as what it is.
+    ///
+    /// # Errors
+    /// `EIO` if it is gone.
+    pub fn root_inode(&self) -> Result<Arc<GoferInode>> {
+        let mut root = self.root.lock();
+        let inode = match &*root {
+            Root::Fresh(walked) => Some(self.intern(walked)?),
+            Root::Taken(inode) => inode.upgrade(),
+        };
+        let inode = match inode {
+            Some(inode) => inode,
+            None => {
+                let attr = self.client.getattr(self.root_node)?;
+                self.intern(&Walked { node: self.root_node, attr })?
+            }
+        };
+        *root = Root::Taken(Arc::downgrade(&inode));
+        Ok(inode)
+    }
+
+    /// The inode for what a walk found: the one there is, or a new one. The reference to the node is used up.
+    fn intern(&self, walked: &Walked) -> Result<Arc<GoferInode>> {
+        let attr = &walked.attr;
+        let key = (attr.dev.major, attr.dev.minor, attr.ino);
+        let mut inodes = self.inodes.lock();
+        let known = inodes.get(&key).and_then(Weak::upgrade);
+        if let Some(known) = known.as_ref().filter(|known| known.matches(attr)) {
+            drop(inodes);
+            if walked.node != known.node() && walked.node != self.root_node {
+                self.client.release(&[walked.node]);
+            }
+            known.refresh(attr);
+            return Ok(Arc::clone(known));
+        }
+        let fs = self.this.upgrade().ok_or(linux_abi::Errno::EIO)?;
+        let inode = GoferInode::new(fs, walked, key, self.inode_number(attr));
+        inodes.insert(key, Arc::downgrade(&inode));
+        drop(inodes);
+        // A stale inode of the same number may end here; its drop takes the lock.
+        drop(known);
+        Ok(inode)
+    }
+
+    /// An inode number that is unique in this filesystem, although it may show several of the host.
+    fn inode_number(&self, attr: &gofer_proto::Attr) -> u64 {
+        let device = (attr.dev.major, attr.dev.minor);
+        let mut devices = self.devices.lock();
+        let index = devices.iter().position(|&known| known == device).unwrap_or_else(|| {
+            devices.push(device);
+            devices.len() - 1
+        });
+        attr.ino ^ (index as u64).wrapping_shl(DEVICE_SHIFT)
+    }
+
+    /// Forgets an inode that is being dropped, and gives its node back.
+    fn forget(&self, key: FileKey, node: NodeId) {
+        let mut inodes = self.inodes.lock();
+        if inodes.get(&key).is_some_and(|known| known.strong_count() == 0) {
+            inodes.remove(&key);
+        }
+        drop(inodes);
+        if node != self.root_node {
+            self.client.release(&[node]);
+        }
+    }
+
+    /// Keeps a descriptor open for a while.
+    fn keep(&self, descriptor: &Arc<OwnedFd>) {
+        let mut kept = self.descriptors.lock();
+        kept.push_back(Arc::clone(descriptor));
+        let oldest = if kept.len() > KEPT_DESCRIPTORS { kept.pop_front() } else { None };
+        drop(kept);
+        drop(oldest);
+    }
+}
+
+impl Drop for GoferFs {
+    fn drop(&mut self) {
+        self.client.release(&[self.root_node]);
+    }
+}
+
+impl FileSystem for GoferFs {
+    fn name(&self) -> &'static str {
+        "gofer"
+    }
+
+    /// # Panics
+    /// Never: a root that cannot be had any more is shown as an empty directory.
+    fn root(&self) -> Arc<dyn Inode> {
+        match self.root_inode() {
+            Ok(inode) => inode,
+            Err(_) => super::tmpfs::TmpFs::new(self.dev, &super::tmpfs::TmpOptions::with_size(0)).root(),
+        }
+    }
+
+    fn dev(&self) -> u64 {
+        self.dev
+    }
+
+    fn statfs(&self) -> Result<StatFs> {
+        let volume = self.client.statfs(self.root_node)?;
+        Ok(StatFs {
+            magic: volume.kind,
+            block_size: volume.frsize,
+            blocks: volume.blocks,
+            blocks_free: volume.bfree,
+            blocks_available: volume.bavail,
+            files: volume.files,
+            files_free: volume.ffree,
+            name_max: volume.namelen,
+        })
+    }
+}
