@@ -2,6 +2,7 @@
 
 use std::{os::fd::OwnedFd, sync::Arc};
 
+use gofer_proto::Client;
 use linux_abi::{Errno, fcntl};
 use sentry::{
     fs::{
@@ -10,6 +11,8 @@ use sentry::{
         mount::Mount,
         types::{
             dev,
+            gofer::{GoferFs, GoferOptions},
+            overlay::OverlayFs,
             proc::ProcFs,
             sysfs::SysFs,
             tmpfs::{TmpFs, TmpOptions},
@@ -21,6 +24,8 @@ use sentry::{
 
 use crate::control::protocol::{self, MountFlags, MountKind};
 
+/// How many threads can talk to the gofer at once.
+const CONNECTIONS: usize = 4;
 /// Size of a tmpfs that says nothing about it, when the sandbox has no memory limit.
 const TMPFS_BYTES: u64 = 1 << 30;
 
@@ -28,9 +33,10 @@ const TMPFS_BYTES: u64 = 1 << 30;
 pub(super) fn build(
     kernel: &Arc<Kernel>,
     mounts: &[protocol::Mount],
-    _gofer: OwnedFd,
+    gofer: OwnedFd,
 ) -> Result<(Arc<Mount>, Vec<Attachment>), Errno> {
     let (first, rest) = mounts.split_first().ok_or(Errno::EINVAL)?;
+    let gofer = Arc::new(Client::new(gofer, CONNECTIONS));
     let mut attachments = Vec::new();
     for mount in rest {
         let at = mount.destination.0.clone();
@@ -38,7 +44,7 @@ pub(super) fn build(
             MountKind::Masked => Change::Mask,
             MountKind::ReadOnly => Change::ReadOnly,
             other => {
-                let Some(fs) = filesystem(kernel, other)? else {
+                let Some(fs) = filesystem(kernel, &gofer, other)? else {
                     log::info!("a mount of {other:?} is not supported yet");
                     continue;
                 };
@@ -51,13 +57,13 @@ pub(super) fn build(
         };
         attachments.push(Attachment { at, change });
     }
-    let root = filesystem(kernel, &first.kind)?
+    let root = filesystem(kernel, &gofer, &first.kind)?
         .unwrap_or_else(|| TmpFs::new(kernel.new_dev(), &TmpOptions::with_size(TMPFS_BYTES)));
     Ok((Mount::new(root, b"root", flags(first.flags)), attachments))
 }
 
 /// A new filesystem. `None`: there is no such kind yet.
-fn filesystem(kernel: &Arc<Kernel>, kind: &MountKind) -> Result<Option<Arc<dyn FileSystem>>, Errno> {
+fn filesystem(kernel: &Arc<Kernel>, gofer: &Arc<Client>, kind: &MountKind) -> Result<Option<Arc<dyn FileSystem>>, Errno> {
     let dev = kernel.new_dev();
     Ok(Some(match *kind {
         MountKind::Tmpfs { size, mode, uid, gid } => {
@@ -69,12 +75,31 @@ fn filesystem(kernel: &Arc<Kernel>, kind: &MountKind) -> Result<Option<Arc<dyn F
         MountKind::Sysfs => SysFs::new(kernel, dev),
         MountKind::Dev => dev::new(kernel, dev)?,
         MountKind::Devpts => DevPts::new(kernel, dev),
-        MountKind::Gofer { .. }
-        | MountKind::Mqueue
+        MountKind::Gofer { root, overlay, .. } => return host_tree(kernel, gofer, dev, root, overlay).map(Some),
+        MountKind::Mqueue
         | MountKind::Cgroup
         | MountKind::Masked
         | MountKind::ReadOnly => return Ok(None),
     }))
+}
+
+/// A tree of the host: as it is, or below an overlay that keeps changes in memory.
+fn host_tree(
+    kernel: &Arc<Kernel>,
+    gofer: &Arc<Client>,
+    dev: u64,
+    root: usize,
+    overlay: bool,
+) -> Result<Arc<dyn FileSystem>, Errno> {
+    let root = u32::try_from(root).map_err(|_| Errno::EINVAL)?;
+    // Under an overlay nobody else is expected to change the files; otherwise they are shared with the host.
+    let options = GoferOptions { exclusive: overlay, read_only: overlay };
+    let files = GoferFs::new(Arc::clone(gofer), root, dev, options)?;
+    if !overlay {
+        return Ok(files);
+    }
+    let upper = TmpFs::new(kernel.new_dev(), &TmpOptions::with_size(kernel.host.memory / 2));
+    Ok(OverlayFs::new(kernel.new_dev(), files.root_inode()?, upper))
 }
 
 /// First column of /proc/mounts.
