@@ -2,7 +2,8 @@
 //!
 //! * `socket.rs`: what every socket can do. `base.rs`: the state and options every socket has. `file.rs`: a socket as an open
 //!   file. `address.rs`, `control.rs`: what guests pass along. `inode.rs`: what fstat(2) shows.
-//! * `unix/`: AF_UNIX. `inet/`: AF_INET and AF_INET6, over the `netstack` crate. `interface.rs`: what interfaces there are.
+//! * `unix/`: AF_UNIX. `inet/`: AF_INET and AF_INET6, over the `netstack` crate. `netlink/`, `interface.rs`: what
+//!   interfaces there are. `proc.rs`: /proc/net.
 //!
 //! [`NetNs`] is the network namespace; a sandbox has one.
 
@@ -14,6 +15,8 @@ pub mod inet;
 pub mod inode;
 pub mod interface;
 pub mod ioctl;
+pub mod netlink;
+pub mod proc;
 pub mod socket;
 pub mod unix;
 
@@ -29,6 +32,7 @@ use self::{
     base::SocketBase,
     inet::{tcp::TcpSocket, udp::UdpSocket},
     inode::SockFs,
+    netlink::{NetlinkPorts, NetlinkSocket},
     socket::{Caller, Socket},
     unix::UnixNs,
 };
@@ -42,6 +46,7 @@ pub struct NetNs {
     pub unix: Arc<UnixNs>,
     /// TCP and UDP.
     pub stack: Arc<Stack>,
+    netlink: Arc<NetlinkPorts>,
 }
 
 impl Default for NetNs {
@@ -50,7 +55,7 @@ impl Default for NetNs {
         // Ports need not be secret from the guests, who share them: the clock is seed enough.
         let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
         let stack = Stack::new(u64::from(now.subsec_nanos()) << 32 | now.as_secs());
-        NetNs { unix: UnixNs::new(Arc::clone(&sockfs), Arc::clone(stack.pool())), sockfs, stack }
+        NetNs { unix: UnixNs::new(Arc::clone(&sockfs), Arc::clone(stack.pool())), sockfs, stack, netlink: Arc::default() }
     }
 }
 
@@ -69,8 +74,19 @@ impl NetNs {
         match u16::try_from(domain).unwrap_or(abi::AF_UNSPEC) {
             abi::AF_UNIX => Ok(self.unix.socket(caller, kind, protocol)?),
             family @ (abi::AF_INET | abi::AF_INET6) => self.inet_socket(caller, family, kind, protocol),
+            abi::AF_NETLINK => self.netlink_socket(caller, kind, protocol),
+            abi::AF_PACKET if !caller.creds().capable(Caps::NET_RAW) => Err(Errno::EPERM),
             _ => Err(Errno::EAFNOSUPPORT),
         }
+    }
+
+    fn netlink_socket(&self, caller: Caller<'_>, kind: i32, protocol: i32) -> Result<Arc<dyn Socket>> {
+        if !matches!(kind, abi::SOCK_RAW | abi::SOCK_DGRAM) {
+            return Err(Errno::ESOCKTNOSUPPORT);
+        }
+        let creds = caller.creds();
+        let inode = self.sockfs.new_inode(creds.fsuid, creds.fsgid);
+        Ok(NetlinkSocket::new(SocketBase::new(abi::AF_NETLINK, kind, protocol, inode), &self.netlink)?)
     }
 
     /// `inet_create`, `inet6_create`.

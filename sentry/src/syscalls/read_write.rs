@@ -7,6 +7,7 @@ use linux_abi::{
     fcntl::{O_APPEND, RWF_APPEND, RWF_DSYNC, RWF_HIPRI, RWF_NOAPPEND, RWF_NOWAIT, RWF_SYNC},
 };
 
+use super::socket_message;
 use crate::{
     error::{RestartKind, SysError, SysResult},
     fs::{
@@ -176,6 +177,11 @@ fn read_into(
         return Err(Errno::EBADF.into());
     }
     seekable_at(file, at)?;
+    if flags == 0
+        && let Some(socket) = file.ops().as_socket()
+    {
+        return socket_message::read_socket(cx, file, socket, segments);
+    }
     let task = Arc::clone(&cx.task);
     let context = &mut *cx.context;
     let mut attempt = || read_once(&task, file, &mut UserSink::new(context, segments), at);
@@ -237,6 +243,11 @@ fn write_from(
         return Err(Errno::EBADF.into());
     }
     seekable_at(file, at)?;
+    if flags == 0
+        && let Some(socket) = file.ops().as_socket()
+    {
+        return socket_message::write_socket(cx, file, socket, segments);
+    }
     let task = Arc::clone(&cx.task);
     let mut source = UserSource::new(&mut *cx.context, segments);
     if flags & (RWF_APPEND | RWF_NOAPPEND) != 0 {

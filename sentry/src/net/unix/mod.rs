@@ -224,6 +224,11 @@ impl UnixSocket {
         self.state.lock().address.clone()
     }
 
+    /// The name, as in /proc/net/unix.
+    pub fn display_name(&self) -> Option<String> {
+        self.address().map(|address| address.display())
+    }
+
     /// Gives the socket the name `address`, which is at `place` if it is a path.
     fn set_address(&self, address: UnixAddress, place: Option<Arc<Dentry>>) -> Result<()> {
         let mut state = self.state.lock();

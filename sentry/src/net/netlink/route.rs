@@ -1,0 +1,372 @@
+//! `NETLINK_ROUTE` (rtnetlink(7)): what there is to say of a host whose only interface is the loopback.
+
+use linux_abi::{
+    Errno,
+    socket::{AF_INET, AF_INET6, AF_UNSPEC},
+};
+
+use crate::{
+    credentials::{Caps, Credentials},
+    net::interface::{ARPHRD_LOOPBACK, LO_FLAGS, LO_INDEX, LO_MTU, LO_NAME},
+};
+
+const NLMSG_ERROR: u16 = 2;
+const NLMSG_DONE: u16 = 3;
+const NLM_F_REQUEST: u16 = 1;
+const NLM_F_MULTI: u16 = 2;
+const NLM_F_ACK: u16 = 4;
+const NLM_F_DUMP: u16 = 0x300;
+const HEADER: usize = 16;
+
+const RTM_NEWLINK: u16 = 16;
+const RTM_GETLINK: u16 = 18;
+const RTM_NEWADDR: u16 = 20;
+const RTM_GETADDR: u16 = 22;
+const RTM_NEWROUTE: u16 = 24;
+const RTM_GETROUTE: u16 = 26;
+/// The message types come in fours: new, delete, get, set.
+const RTM_KIND_GET: u16 = 2;
+const RTM_MAX: u16 = 123;
+
+const IFLA_ADDRESS: u16 = 1;
+const IFLA_BROADCAST: u16 = 2;
+const IFLA_IFNAME: u16 = 3;
+const IFLA_MTU: u16 = 4;
+const IFLA_QDISC: u16 = 6;
+const IFLA_TXQLEN: u16 = 13;
+const IFLA_OPERSTATE: u16 = 16;
+const IFLA_LINKMODE: u16 = 17;
+const IFLA_GROUP: u16 = 27;
+const IFLA_PROMISCUITY: u16 = 30;
+const IFLA_NUM_TX_QUEUES: u16 = 31;
+const IFLA_NUM_RX_QUEUES: u16 = 32;
+
+const IFA_ADDRESS: u16 = 1;
+const IFA_LOCAL: u16 = 2;
+const IFA_LABEL: u16 = 3;
+const IFA_CACHEINFO: u16 = 6;
+const IFA_FLAGS: u16 = 8;
+const IFA_F_PERMANENT: u8 = 0x80;
+
+const RTA_DST: u16 = 1;
+const RTA_OIF: u16 = 4;
+const RTA_PREFSRC: u16 = 7;
+const RTA_TABLE: u16 = 15;
+const RT_TABLE_LOCAL: u8 = 255;
+const RT_SCOPE_HOST: u8 = 254;
+const RT_SCOPE_LINK: u8 = 253;
+const RTPROT_KERNEL: u8 = 2;
+const RTN_LOCAL: u8 = 2;
+const RTN_BROADCAST: u8 = 3;
+
+/// `IFF_LOWER_UP`, which ioctls do not show.
+const IFF_LOWER_UP: u32 = 0x1_0000;
+
+/// A message being built.
+struct Message(Vec<u8>);
+
+impl Message {
+    fn new(kind: u16, flags: u16, seq: u32, port: u32) -> Message {
+        let mut bytes = vec![0; 4];
+        bytes.extend_from_slice(&kind.to_ne_bytes());
+        bytes.extend_from_slice(&flags.to_ne_bytes());
+        bytes.extend_from_slice(&seq.to_ne_bytes());
+        bytes.extend_from_slice(&port.to_ne_bytes());
+        Message(bytes)
+    }
+
+    fn put(mut self, bytes: &[u8]) -> Message {
+        self.0.extend_from_slice(bytes);
+        self.0.resize(self.0.len().next_multiple_of(4), 0);
+        self
+    }
+
+    fn attribute(self, kind: u16, value: &[u8]) -> Message {
+        let len = u16::try_from(value.len() + 4).unwrap_or(u16::MAX);
+        let mut bytes = len.to_ne_bytes().to_vec();
+        bytes.extend_from_slice(&kind.to_ne_bytes());
+        bytes.extend_from_slice(value);
+        self.put(&bytes)
+    }
+
+    fn finish(mut self) -> Vec<u8> {
+        let len = u32::try_from(self.0.len()).unwrap_or(u32::MAX);
+        self.0.splice(..4, len.to_ne_bytes());
+        self.0
+    }
+}
+
+/// One request.
+struct Request<'a> {
+    kind: u16,
+    flags: u16,
+    seq: u32,
+    /// To whom the answer goes.
+    port: u32,
+    header: &'a [u8],
+    payload: &'a [u8],
+}
+
+impl Request<'_> {
+    fn is_dump(&self) -> bool {
+        self.flags & NLM_F_DUMP == NLM_F_DUMP
+    }
+
+    fn reply(&self, kind: u16) -> Message {
+        Message::new(kind, if self.is_dump() { NLM_F_MULTI } else { 0 }, self.seq, self.port)
+    }
+
+    fn family(&self) -> u16 {
+        self.payload.first().map_or(AF_UNSPEC, |family| u16::from(*family))
+    }
+
+    /// `NLMSG_ERROR`, which without an error is an acknowledgement.
+    fn error(&self, errno: Option<Errno>) -> Vec<u8> {
+        let code = errno.map_or(0, |errno| -errno.raw());
+        let message = Message::new(NLMSG_ERROR, 0, self.seq, self.port).put(&code.to_ne_bytes()).put(self.header);
+        if errno.is_some() { message.put(self.payload).finish() } else { message.finish() }
+    }
+}
+
+/// The datagrams that answer `bytes`, which may hold several requests.
+pub(super) fn answer(bytes: &[u8], port: u32, creds: &Credentials) -> Vec<Vec<u8>> {
+    let mut replies = Vec::new();
+    let mut rest = bytes;
+    // What is too short for a header, or claims to be longer than it is, ends the walk (netlink_rcv_skb).
+    while let Some(header) = rest.first_chunk::<HEADER>() {
+        let [l0, l1, l2, l3, k0, k1, f0, f1, s0, s1, s2, s3, ..] = *header;
+        let len = u32::from_ne_bytes([l0, l1, l2, l3]) as usize;
+        let Some(payload) = rest.get(HEADER..len) else { break };
+        let request = Request {
+            kind: u16::from_ne_bytes([k0, k1]),
+            flags: u16::from_ne_bytes([f0, f1]),
+            seq: u32::from_ne_bytes([s0, s1, s2, s3]),
+            port,
+            header,
+            payload,
+        };
+        answer_one(&request, creds, &mut replies);
+        rest = rest.get(len.next_multiple_of(4)..).unwrap_or_default();
+    }
+    replies
+}
+
+fn answer_one(request: &Request<'_>, creds: &Credentials, replies: &mut Vec<Vec<u8>>) {
+    if request.flags & NLM_F_REQUEST == 0 || request.kind < RTM_NEWLINK {
+        if request.flags & NLM_F_ACK != 0 {
+            replies.push(request.error(None));
+        }
+        return;
+    }
+    let result = if request.kind > RTM_MAX {
+        Err(Errno::EOPNOTSUPP)
+    } else if request.kind % 4 != RTM_KIND_GET {
+        Err(if creds.capable(Caps::NET_ADMIN) { Errno::EOPNOTSUPP } else { Errno::EPERM })
+    } else if request.is_dump() {
+        Ok(dump(request))
+    } else {
+        get(request)
+    };
+    match result {
+        Ok(messages) => {
+            if !messages.is_empty() {
+                replies.push(messages.concat());
+            }
+            if request.is_dump() {
+                let done = Message::new(NLMSG_DONE, NLM_F_MULTI, request.seq, request.port);
+                replies.push(done.put(&0i32.to_ne_bytes()).finish());
+            } else if request.flags & NLM_F_ACK != 0 {
+                replies.push(request.error(None));
+            }
+        }
+        Err(errno) => replies.push(request.error(Some(errno))),
+    }
+}
+
+fn dump(request: &Request<'_>) -> Vec<Vec<u8>> {
+    let family = request.family();
+    let wants = |f: u16| family == AF_UNSPEC || family == f;
+    let mut messages = Vec::new();
+    match request.kind {
+        RTM_GETLINK => messages.push(link(request)),
+        RTM_GETADDR => {
+            if wants(AF_INET) {
+                messages.push(address(request, AF_INET));
+            }
+            if wants(AF_INET6) {
+                messages.push(address(request, AF_INET6));
+            }
+        }
+        RTM_GETROUTE => {
+            if wants(AF_INET) {
+                messages.push(route(request, AF_INET, &[127, 0, 0, 0], 8, RTN_LOCAL));
+                messages.push(route(request, AF_INET, &[127, 0, 0, 1], 32, RTN_LOCAL));
+                messages.push(route(request, AF_INET, &[127, 255, 255, 255], 32, RTN_BROADCAST));
+            }
+            if wants(AF_INET6) {
+                messages.push(route(request, AF_INET6, &V6_LOCALHOST, 128, RTN_LOCAL));
+            }
+        }
+        // Neighbours, rules, queueing disciplines …: none.
+        _ => {}
+    }
+    messages
+}
+
+fn get(request: &Request<'_>) -> Result<Vec<Vec<u8>>, Errno> {
+    match request.kind {
+        RTM_GETLINK => {
+            let index = request.payload.get(4..8).and_then(|word| word.first_chunk()).ok_or(Errno::EINVAL)?;
+            let index = i32::from_ne_bytes(*index);
+            let name = attributes(request.payload.get(16..).unwrap_or_default(), IFLA_IFNAME);
+            let named = name.is_some_and(|name| name.strip_suffix(b"\0").unwrap_or(name) == LO_NAME);
+            match (index, name) {
+                (LO_INDEX, _) => Ok(vec![link(request)]),
+                (0, Some(_)) if named => Ok(vec![link(request)]),
+                (0, None) => Err(Errno::EINVAL),
+                _ => Err(Errno::ENODEV),
+            }
+        }
+        RTM_GETROUTE => {
+            let to = attributes(request.payload.get(12..).unwrap_or_default(), RTA_DST);
+            match (request.family(), to) {
+                (AF_INET, Some(to @ [127, _, _, _])) => Ok(vec![route(request, AF_INET, to, 32, RTN_LOCAL)]),
+                (AF_INET6, Some(to)) if to == V6_LOCALHOST => {
+                    Ok(vec![route(request, AF_INET6, to, 128, RTN_LOCAL)])
+                }
+                _ => Err(Errno::ENETUNREACH),
+            }
+        }
+        _ => Err(Errno::EOPNOTSUPP),
+    }
+}
+
+/// The value of attribute `wanted`.
+fn attributes(mut rest: &[u8], wanted: u16) -> Option<&[u8]> {
+    while let Some([l0, l1, k0, k1]) = rest.first_chunk::<4>() {
+        let len = usize::from(u16::from_ne_bytes([*l0, *l1]));
+        let value = rest.get(4..len)?;
+        if u16::from_ne_bytes([*k0, *k1]) & 0x3fff == wanted {
+            return Some(value);
+        }
+        rest = rest.get(len.next_multiple_of(4)..).unwrap_or_default();
+    }
+    None
+}
+
+const V6_LOCALHOST: [u8; 16] = [0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1];
+
+/// `struct ifinfomsg` and its attributes.
+fn link(request: &Request<'_>) -> Vec<u8> {
+    let kind = [[0, 0], ARPHRD_LOOPBACK.to_ne_bytes()].concat();
+    request
+        .reply(RTM_NEWLINK)
+        .put(&kind)
+        .put(&LO_INDEX.to_ne_bytes())
+        .put(&(LO_FLAGS | IFF_LOWER_UP).to_ne_bytes())
+        .put(&0u32.to_ne_bytes())
+        .attribute(IFLA_IFNAME, b"lo\0")
+        .attribute(IFLA_TXQLEN, &1000u32.to_ne_bytes())
+        .attribute(IFLA_OPERSTATE, &[0])
+        .attribute(IFLA_LINKMODE, &[0])
+        .attribute(IFLA_MTU, &LO_MTU.to_ne_bytes())
+        .attribute(IFLA_GROUP, &0u32.to_ne_bytes())
+        .attribute(IFLA_PROMISCUITY, &0u32.to_ne_bytes())
+        .attribute(IFLA_NUM_TX_QUEUES, &1u32.to_ne_bytes())
+        .attribute(IFLA_NUM_RX_QUEUES, &1u32.to_ne_bytes())
+        .attribute(IFLA_QDISC, b"noqueue\0")
+        .attribute(IFLA_ADDRESS, &[0; 6])
+        .attribute(IFLA_BROADCAST, &[0; 6])
+        .finish()
+}
+
+/// `struct ifaddrmsg` and its attributes.
+fn address(request: &Request<'_>, family: u16) -> Vec<u8> {
+    let v4 = family == AF_INET;
+    let address: &[u8] = if v4 { &[127, 0, 0, 1] } else { &V6_LOCALHOST };
+    let family = u8::try_from(family).unwrap_or(0);
+    let message = request
+        .reply(RTM_NEWADDR)
+        .put(&[family, if v4 { 8 } else { 128 }, IFA_F_PERMANENT, RT_SCOPE_HOST])
+        .put(&LO_INDEX.to_ne_bytes())
+        .attribute(IFA_ADDRESS, address);
+    let message = if v4 { message.attribute(IFA_LOCAL, address).attribute(IFA_LABEL, b"lo\0") } else { message };
+    // Preferred and valid for ever; created and updated at the start.
+    let cache_info = [u32::MAX, u32::MAX, 0, 0].map(u32::to_ne_bytes).concat();
+    message
+        .attribute(IFA_CACHEINFO, &cache_info)
+        .attribute(IFA_FLAGS, &u32::from(IFA_F_PERMANENT).to_ne_bytes())
+        .finish()
+}
+
+/// `struct rtmsg` and its attributes.
+fn route(request: &Request<'_>, family: u16, to: &[u8], prefix: u8, kind: u8) -> Vec<u8> {
+    let scope = if kind == RTN_BROADCAST { RT_SCOPE_LINK } else { RT_SCOPE_HOST };
+    let family_byte = u8::try_from(family).unwrap_or(0);
+    let message = request
+        .reply(RTM_NEWROUTE)
+        .put(&[family_byte, prefix, 0, 0])
+        .put(&[RT_TABLE_LOCAL, RTPROT_KERNEL, scope, kind])
+        .put(&0u32.to_ne_bytes())
+        .attribute(RTA_TABLE, &u32::from(RT_TABLE_LOCAL).to_ne_bytes())
+        .attribute(RTA_DST, to);
+    let message = if family == AF_INET { message.attribute(RTA_PREFSRC, &[127, 0, 0, 1]) } else { message };
+    message.attribute(RTA_OIF, &LO_INDEX.to_ne_bytes()).finish()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn request(kind: u16, flags: u16, payload: &[u8]) -> Vec<u8> {
+        Message::new(kind, flags | NLM_F_REQUEST, 7, 0).put(payload).finish()
+    }
+
+    fn kinds(replies: &[Vec<u8>]) -> Vec<u16> {
+        let mut kinds = Vec::new();
+        for reply in replies {
+            let mut rest = reply.as_slice();
+            while rest.len() >= HEADER {
+                let len = u32::from_ne_bytes(rest[..4].try_into().unwrap()) as usize;
+                assert_eq!(rest[8], 7);
+                kinds.push(u16::from_ne_bytes(rest[4..6].try_into().unwrap()));
+                rest = &rest[len..];
+            }
+        }
+        kinds
+    }
+
+    #[test]
+    fn dumps_end_with_done() {
+        let creds = Credentials::default();
+        let links = answer(&request(RTM_GETLINK, NLM_F_DUMP, &[0; 16]), 1, &creds);
+        assert_eq!(kinds(&links), [RTM_NEWLINK, NLMSG_DONE]);
+        let addresses = answer(&request(RTM_GETADDR, NLM_F_DUMP, &[10, 0, 0, 0]), 1, &creds);
+        assert_eq!(kinds(&addresses), [RTM_NEWADDR, NLMSG_DONE]);
+        assert_eq!(kinds(&answer(&request(30, NLM_F_DUMP, &[0; 4]), 1, &creds)), [NLMSG_DONE]);
+    }
+
+    #[test]
+    fn errors_and_acknowledgements() {
+        let creds = Credentials::default();
+        let errno = |reply: &[u8]| -i32::from_ne_bytes(reply[16..20].try_into().unwrap());
+        let new = answer(&request(RTM_NEWLINK, NLM_F_ACK, &[0; 16]), 1, &creds);
+        assert_eq!((kinds(&new), errno(&new[0])), (vec![NLMSG_ERROR], Errno::EPERM.raw()));
+        let mut payload = [0; 16];
+        payload[4] = 2;
+        let absent = answer(&request(RTM_GETLINK, 0, &payload), 1, &creds);
+        assert_eq!(errno(&absent[0]), Errno::ENODEV.raw());
+        payload[4] = 1;
+        let both = answer(&request(RTM_GETLINK, NLM_F_ACK, &payload), 1, &creds);
+        assert_eq!(kinds(&both), [RTM_NEWLINK, NLMSG_ERROR]);
+        assert_eq!(errno(&both[1]), 0);
+    }
+
+    #[test]
+    fn malformed_requests_end_the_walk() {
+        let creds = Credentials::default();
+        assert!(answer(&[0; 15], 1, &creds).is_empty());
+        assert!(answer(&[0; 64], 1, &creds).is_empty());
+        assert!(answer(&[0xff; 64], 1, &creds).is_empty());
+    }
+}

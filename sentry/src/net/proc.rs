@@ -1,0 +1,236 @@
+//! The files of /proc/net (proc_pid_net(5)), as text.
+
+use std::{
+    fmt::Write,
+    net::{IpAddr, SocketAddr},
+};
+
+use linux_abi::socket::{SOCK_SEQPACKET, SOCK_STREAM};
+
+use super::{base::SocketBase, socket::Socket};
+use crate::kernel::Kernel;
+
+/// The files there are, and how to make their content.
+pub const FILES: &[(&str, fn(&Kernel) -> String)] = &[
+    ("arp", |_| "IP address       HW type     Flags       HW address            Mask     Device\n".into()),
+    ("dev", |_| dev()),
+    ("if_inet6", |_| "00000000000000000000000000000001 01 80 10 80       lo\n".into()),
+    ("igmp", |_| "Idx\tDevice    : Count Querier\tGroup    Users Timer\tReporter\n".into()),
+    ("ipv6_route", |_| ipv6_route()),
+    ("netlink", |_| {
+        "sk               Eth Pid        Groups   Rmem     Wmem     Dump  Locks    Drops    Inode\n".into()
+    }),
+    ("packet", |_| "sk               RefCnt Type Proto  Iface R Rmem   User   Inode\n".into()),
+    ("protocols", |_| protocols()),
+    ("raw", |_| udp_header(false)),
+    ("raw6", |_| udp_header(true)),
+    ("route", |_| route()),
+    ("snmp", |_| snmp()),
+    ("sockstat", sockstat),
+    ("sockstat6", |_| "TCP6: inuse 0\nUDP6: inuse 0\nUDPLITE6: inuse 0\nRAW6: inuse 0\nFRAG6: inuse 0 memory 0\n".into()),
+    ("tcp", |kernel| tcp(kernel, false)),
+    ("tcp6", |kernel| tcp(kernel, true)),
+    ("udp", |kernel| udp(kernel, false)),
+    ("udp6", |kernel| udp(kernel, true)),
+    ("udplite", |_| udp_header(false)),
+    ("udplite6", |_| udp_header(true)),
+    ("unix", unix),
+];
+
+/// An address as in /proc/net/tcp: each 32-bit word as a native number.
+fn hex(address: SocketAddr, v6: bool) -> String {
+    let words = |bytes: &[u8]| {
+        bytes.as_chunks::<4>().0.iter().map(|word| format!("{:08X}", u32::from_ne_bytes(*word))).collect::<String>()
+    };
+    let ip = match (address.ip(), v6) {
+        (IpAddr::V4(ip), false) => words(&ip.octets()),
+        (IpAddr::V4(ip), true) => words(&ip.to_ipv6_mapped().octets()),
+        (IpAddr::V6(ip), _) => words(&ip.octets()),
+    };
+    format!("{ip}:{:04X}", address.port())
+}
+
+/// Whether a socket with these ends is listed in the v6 file.
+fn is_v6(local: SocketAddr) -> bool {
+    local.is_ipv6()
+}
+
+fn nowhere(v6: bool) -> SocketAddr {
+    if v6 { (std::net::Ipv6Addr::UNSPECIFIED, 0).into() } else { (std::net::Ipv4Addr::UNSPECIFIED, 0).into() }
+}
+
+/// /proc/net/tcp, or with `v6` /proc/net/tcp6.
+pub fn tcp(kernel: &Kernel, v6: bool) -> String {
+    let mut text = if v6 {
+        "  sl  local_address                         remote_address                        st tx_queue rx_queue tr tm->when retrnsmt   uid  timeout inode\n".to_owned()
+    } else {
+        format!("{:<149}\n", "  sl  local_address rem_address   st tx_queue rx_queue tr tm->when retrnsmt   uid  timeout inode")
+    };
+    let rows = kernel.net.stack.tcp_rows().into_iter().filter(|row| is_v6(row.local) == v6);
+    for (index, row) in rows.enumerate() {
+        let mut line = String::new();
+        let _ = write!(
+            line,
+            "{index:4}: {} {} {:02X} {:08X}:{:08X} 00:00000000 00000000 {:5} {:8} {} 1 0000000000000000 100 0 0 10 0",
+            hex(row.local, v6),
+            hex(row.peer.unwrap_or(nowhere(v6)), v6),
+            row.state as u8,
+            row.sending,
+            row.receiving,
+            row.uid,
+            0,
+            row.inode,
+        );
+        let _ = if v6 { writeln!(text, "{line}") } else { writeln!(text, "{line:<149}") };
+    }
+    text
+}
+
+fn udp_header(v6: bool) -> String {
+    if v6 {
+        "  sl  local_address                         remote_address                        st tx_queue rx_queue tr tm->when retrnsmt   uid  timeout inode ref pointer drops\n".to_owned()
+    } else {
+        format!("{:<127}\n", "   sl  local_address rem_address   st tx_queue rx_queue tr tm->when retrnsmt   uid  timeout inode ref pointer drops")
+    }
+}
+
+/// /proc/net/udp, or with `v6` /proc/net/udp6.
+pub fn udp(kernel: &Kernel, v6: bool) -> String {
+    let mut text = udp_header(v6);
+    for row in kernel.net.stack.udp_rows().into_iter().filter(|row| is_v6(row.local) == v6) {
+        let state = if row.peer.is_some() { 1 } else { 7 };
+        let mut line = String::new();
+        let _ = write!(
+            line,
+            "{:5}: {} {} {state:02X} {:08X}:{:08X} 00:00000000 00000000 {:5} {:8} {} 2 0000000000000000 {}",
+            row.local.port(),
+            hex(row.local, v6),
+            hex(row.peer.unwrap_or(nowhere(v6)), v6),
+            0,
+            row.receiving,
+            row.uid,
+            0,
+            row.inode,
+            row.drops,
+        );
+        let _ = if v6 { writeln!(text, "{line}") } else { writeln!(text, "{line:<127}") };
+    }
+    text
+}
+
+/// /proc/net/unix.
+pub fn unix(kernel: &Kernel) -> String {
+    let mut text = String::from("Num       RefCount Protocol Flags    Type St Inode Path\n");
+    for socket in kernel.net.unix.list() {
+        let base: &SocketBase = socket.base();
+        let listening = socket.is_listening();
+        // SS_UNCONNECTED or SS_CONNECTED; __SO_ACCEPTCON.
+        let state = if socket.peer_name().is_ok() { 3 } else { 1 };
+        let flags = if listening { 0x1_0000 } else { 0 };
+        let _ = write!(
+            text,
+            "0000000000000000: {:08X} {:08X} {flags:08X} {:04X} {state:02X} {:5}",
+            if base.kind == SOCK_STREAM || base.kind == SOCK_SEQPACKET { 3 } else { 2 },
+            0,
+            base.kind,
+            base.inode.number(),
+        );
+        if let Some(name) = socket.display_name() {
+            let _ = write!(text, " {name}");
+        }
+        text.push('\n');
+    }
+    text
+}
+
+fn dev() -> String {
+    let zeros = "       0       0    0    0    0     0          0         0";
+    format!(
+        "Inter-|   Receive                                                |  Transmit\n \
+         face |bytes    packets errs drop fifo frame compressed multicast|bytes    packets errs drop fifo colls carrier compressed\n    \
+         lo:{zeros} {}\n",
+        "       0       0    0    0    0     0       0          0"
+    )
+}
+
+fn route() -> String {
+    format!("{:<127}\n", "Iface\tDestination\tGateway \tFlags\tRefCnt\tUse\tMetric\tMask\t\tMTU\tWindow\tIRTT")
+}
+
+fn ipv6_route() -> String {
+    let zero = "00000000000000000000000000000000";
+    format!("00000000000000000000000000000001 80 {zero} 00 {zero} 00000000 00000002 00000000 80200001       lo\n")
+}
+
+fn sockstat(kernel: &Kernel) -> String {
+    let tcp = kernel.net.stack.tcp_rows().len();
+    let udp = kernel.net.stack.udp_rows().len();
+    let used = tcp + udp + kernel.net.unix.list().len();
+    format!(
+        "sockets: used {used}\nTCP: inuse {tcp} orphan 0 tw 0 alloc {tcp} mem 0\nUDP: inuse {udp} mem 0\n\
+         UDPLITE: inuse 0\nRAW: inuse 0\nFRAG: inuse 0 memory 0\n"
+    )
+}
+
+fn protocols() -> String {
+    let mut text = String::from(
+        "protocol  size sockets  memory press maxhdr  slab module     cl co di ac io in de sh ss gs se re bi br ha uh gp em\n",
+    );
+    for (name, what) in [
+        ("UDPv6", "y  y  y  n  y  y  y  n  y  y  y  y  n  n  n  y  y  n"),
+        ("TCPv6", "y  y  y  y  y  y  y  y  y  y  y  y  y  n  y  y  y  y"),
+        ("UNIX", "n  n  n  n  n  n  n  n  n  n  n  n  n  n  n  n  n  n"),
+        ("UDP", "y  y  y  n  y  y  y  n  y  y  y  y  n  n  n  y  y  n"),
+        ("TCP", "y  y  y  y  y  y  y  y  y  y  y  y  y  n  y  y  y  y"),
+        ("NETLINK", "n  n  n  n  n  n  n  n  n  n  n  n  n  n  n  n  n  n"),
+    ] {
+        let _ = writeln!(text, "{name:<9} {:4} {:6}  {:6}   {:<3} {:6}   {:<4} {:<10}  {what}", 1024, 0, -1, "NI", 0, "yes", "kernel");
+    }
+    text
+}
+
+fn snmp() -> String {
+    let mut text = String::new();
+    for (name, columns) in [
+        (
+            "Ip",
+            "Forwarding DefaultTTL InReceives InHdrErrors InAddrErrors ForwDatagrams InUnknownProtos InDiscards InDelivers \
+             OutRequests OutDiscards OutNoRoutes ReasmTimeout ReasmReqds ReasmOKs ReasmFails FragOKs FragFails FragCreates \
+             OutTransmits",
+        ),
+        (
+            "Tcp",
+            "RtoAlgorithm RtoMin RtoMax MaxConn ActiveOpens PassiveOpens AttemptFails EstabResets CurrEstab InSegs OutSegs \
+             RetransSegs InErrs OutRsts InCsumErrors",
+        ),
+        ("Udp", "InDatagrams NoPorts InErrors OutDatagrams RcvbufErrors SndbufErrors InCsumErrors IgnoredMulti MemErrors"),
+    ] {
+        let values: Vec<&str> = columns
+            .split_whitespace()
+            .map(|column| match column {
+                "Forwarding" => "2",
+                "DefaultTTL" => "64",
+                "RtoAlgorithm" => "1",
+                "RtoMin" => "200",
+                "RtoMax" => "120000",
+                "MaxConn" => "-1",
+                _ => "0",
+            })
+            .collect();
+        let columns = columns.split_whitespace().collect::<Vec<_>>().join(" ");
+        let _ = writeln!(text, "{name}: {columns}\n{name}: {}", values.join(" "));
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn addresses_are_words_in_host_order() {
+        assert_eq!(hex("127.0.0.1:80".parse().unwrap(), false), "0100007F:0050");
+        assert_eq!(hex("[::1]:80".parse().unwrap(), true), "00000000000000000000000001000000:0050");
+        assert_eq!(hex("127.0.0.1:80".parse().unwrap(), true), "0000000000000000FFFF00000100007F:0050");
+    }
+}
