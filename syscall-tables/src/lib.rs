@@ -4,7 +4,7 @@
 //!
 //! * the sentry's dispatcher calls a handler for each row that claims one;
 //! * systrap's shim copies what arguments point at, as [`copy_plan`] says;
-//! * `strace` prints calls as strace(1) does;
+//! * [`strace`] prints calls as strace(1) does;
 //! * [`compatibility`] writes `docs/compatibility.md`.
 //!
 //! Reading order: `x86_64.rs` (the table), `types.rs` (its vocabulary), then whichever use you came for.
@@ -12,6 +12,7 @@
 
 pub mod compatibility;
 pub mod copy;
+pub mod strace;
 pub mod structs;
 pub mod types;
 mod x86_64;
