@@ -1,9 +1,11 @@
 //! The signal mask that ppoll, pselect6, epoll_pwait and sigsuspend put in force for their own duration.
 
+use std::sync::Arc;
+
 use linux_abi::{Errno, Result, UserAddr};
 
 use crate::{
-    signal::{SigSet, UNBLOCKABLE},
+    signal::SigSet,
     task::{Task, ThreadCx, usermem::UserMemory},
 };
 
@@ -18,35 +20,21 @@ pub(super) fn set(cx: &mut ThreadCx, mask: UserAddr, size: usize) -> Result<()> 
     if size != 8 {
         return Err(Errno::EINVAL);
     }
-    let mask = SigSet(cx.read_obj::<u64>(mask)?).without(UNBLOCKABLE);
-    let group = cx.task.group.signals.lock();
-    let mut own = cx.task.signals.lock();
-    own.saved_mask = Some(own.blocked);
-    own.blocked = mask;
-    let deliverable = own.pending.set().union(group.pending.set()).without(mask);
-    drop(own);
-    drop(group);
-    if !deliverable.is_empty() {
-        cx.task.set_signal_pending(true);
-    }
+    let mask = SigSet(cx.read_obj::<u64>(mask)?);
+    let before = cx.task.blocked();
+    cx.task.signals.lock().saved_mask = Some(before);
+    cx.task.set_blocked(mask);
     Ok(())
 }
 
 /// Ends it, unless a signal interrupted the call: then the handler runs under the temporary mask and its frame restores
 /// the old one (`restore_saved_sigmask_unless`).
-pub(super) fn restore_unless(task: &Task, interrupted: bool) {
+pub(super) fn restore_unless(task: &Arc<Task>, interrupted: bool) {
     if interrupted {
         return;
     }
-    let group = task.group.signals.lock();
-    let mut own = task.signals.lock();
-    if let Some(mask) = own.saved_mask.take() {
-        own.blocked = mask;
-        let deliverable = own.pending.set().union(group.pending.set()).without(mask);
-        drop(own);
-        drop(group);
-        if !deliverable.is_empty() {
-            task.set_signal_pending(true);
-        }
+    let saved = task.signals.lock().saved_mask.take();
+    if let Some(mask) = saved {
+        task.set_blocked(mask);
     }
 }

@@ -218,6 +218,9 @@ impl ThreadCx {
             regs.fs_base = request.tls;
         }
         enter_tree(&parent, &child, request);
+        if flags & CLONE_THREAD == 0 {
+            child.group.timers.cpu_limit_changed(&child);
+        }
         Ok((child, context, regs))
     }
 }
