@@ -184,7 +184,7 @@ macro_rules! x86_64 {
             161  chroot                  (path: Path)                                                    => full;
             162  sync                    ()                                                              => full;
             163  acct                    (path: Path)                                                    => never(EPERM) "process accounting belongs to the host";
-            164  settimeofday            (tv: InStruct(Timeval), tz: InStruct(Timezone))                 => never(EPERM) "the clock belongs to the host";
+            164  settimeofday            (tv: InStruct(Timeval), tz: InStruct(Timezone))                 => partial "the clock belongs to the host: EPERM";
             165  mount                   (source: Path, target: Path, fstype: CStr, flags: Flags64(Mount), data: Ptr) => partial "tmpfs, bind, remount and move; no propagation";
             166  umount2                 (target: Path, flags: Flags(Umount))                            => full;
             167  swapon                  (path: Path, flags: i32)                                        => never(EPERM) "swap belongs to the host";
@@ -247,7 +247,7 @@ macro_rules! x86_64 {
             224  timer_gettime           (timerid: i32, value: OutStruct(Itimerspec))                    => full;
             225  timer_getoverrun        (timerid: i32)                                                  => full;
             226  timer_delete            (timerid: i32)                                                  => full;
-            227  clock_settime           (clock: Enum(Clock), time: InStruct(Timespec))                  => never(EPERM) "the clock belongs to the host";
+            227  clock_settime           (clock: Enum(Clock), time: InStruct(Timespec))                  => partial "the clock belongs to the host: EPERM";
             228  clock_gettime           (clock: Enum(Clock), time: OutStruct(Timespec))                 => full;
             229  clock_getres            (clock: Enum(Clock), res: OutStruct(Timespec))                  => full;
             230  clock_nanosleep         (clock: Enum(Clock), flags: Flags(Timer), req: InStruct(Timespec), rem: OutStruct(Timespec)) => full;

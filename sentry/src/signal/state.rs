@@ -74,6 +74,14 @@ impl Pending {
         self.queue.retain(|info| !which.has(info.signo));
     }
 
+    /// Takes back a queued signal.
+    pub fn remove(&mut self, matches: impl Fn(&SigInfo) -> bool) {
+        let Some(info) = self.queue.iter().position(matches).and_then(|at| self.queue.remove(at)) else { return };
+        if !self.queue.iter().any(|other| other.signo == info.signo) {
+            self.set.remove(info.signo);
+        }
+    }
+
     /// The pending information for `signo`, mutable: a timer adds its overruns there.
     pub fn find_mut(&mut self, matches: impl Fn(&SigInfo) -> bool) -> Option<&mut SigInfo> {
         self.queue.iter_mut().find(|info| matches(info))

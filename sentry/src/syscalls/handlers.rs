@@ -69,8 +69,8 @@ pub(super) use super::{
     socket_message::{recvfrom, recvmmsg, recvmsg, sendmmsg, sendmsg, sendto},
     socket_option::{getsockopt, setsockopt},
     time::{
-        adjtimex, clock_adjtime, clock_getres, clock_gettime, clock_nanosleep, gettimeofday, nanosleep, time,
-        times,
+        adjtimex, clock_adjtime, clock_getres, clock_gettime, clock_nanosleep, clock_settime, gettimeofday, nanosleep,
+        settimeofday, time, times,
     },
     timers::{
         alarm, getitimer, setitimer, timer_create, timer_delete, timer_getoverrun, timer_gettime,

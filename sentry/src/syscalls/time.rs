@@ -101,6 +101,26 @@ pub fn clock_getres(cx: &mut ThreadCx, id: i32, at: UserAddr) -> Result<()> {
     if at.is_null() { Ok(()) } else { cx.write_obj(at, &Timespec::from(resolution)) }
 }
 
+/// clock_settime(2): the clock is the host's.
+pub fn clock_settime(cx: &mut ThreadCx, id: i32, at: UserAddr) -> Result<()> {
+    if id != CLOCK_REALTIME && cpu_clock(id).is_none() {
+        return Err(Errno::EINVAL);
+    }
+    let time: Timespec = cx.read_obj(at)?;
+    Err(if time.is_valid() { Errno::EPERM } else { Errno::EINVAL })
+}
+
+/// settimeofday(2): the clock is the host's.
+pub fn settimeofday(cx: &mut ThreadCx, at: UserAddr, zone: UserAddr) -> Result<()> {
+    if !at.is_null() {
+        cx.read_obj::<Timeval>(at)?.to_duration().ok_or(Errno::EINVAL)?;
+    }
+    if !zone.is_null() {
+        cx.read_obj::<Timezone>(zone)?;
+    }
+    Err(Errno::EPERM)
+}
+
 /// gettimeofday(2).
 pub fn gettimeofday(cx: &mut ThreadCx, at: UserAddr, zone: UserAddr) -> Result<()> {
     if !at.is_null() {

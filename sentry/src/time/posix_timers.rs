@@ -24,6 +24,7 @@ use crate::{
     signal::{
         info::{Fields, SI_TIMER, SigInfo},
         send,
+        state::Pending,
     },
     task::{Pid, Task},
 };
@@ -112,6 +113,7 @@ pub fn find(task: &Task, id: i32) -> Result<Arc<PosixTimer>> {
 pub fn delete(task: &Task, id: i32) -> Result<()> {
     let timer = task.group.timers.posix.lock().timers.remove(&id).ok_or(Errno::EINVAL)?;
     timer.timer.cancel();
+    timer.take_back();
     Ok(())
 }
 
@@ -125,6 +127,7 @@ impl PosixTimer {
             source => source.clone(),
         };
         let now = source.now();
+        self.take_back();
         let first = if absolute { value } else { now.saturating_add(value) };
         let mut state = self.state.lock();
         state.schedule = if value.is_zero() { Schedule::default() } else { Schedule::new(first, interval) };
@@ -172,27 +175,49 @@ impl PosixTimer {
         state.overrun
     }
 
+    /// Calls `with` with the queue that its signal goes to.
+    fn with_queue<T>(&self, with: impl FnOnce(&mut Pending) -> T) -> Option<T> {
+        let kernel = self.kernel.upgrade()?;
+        match self.notify {
+            Notify::None => None,
+            Notify::Process { .. } => {
+                let group = kernel.tasks.lock().process(self.pid).map(|process| Arc::clone(&process.group))?;
+                let mut signals = group.signals.lock();
+                Some(with(&mut signals.pending))
+            }
+            Notify::Thread { tid, .. } => {
+                let task = kernel.tasks.lock().thread(tid).cloned()?;
+                let mut signals = task.signals.lock();
+                Some(with(&mut signals.pending))
+            }
+        }
+    }
+
+    fn is_mine(&self, info: &SigInfo) -> bool {
+        matches!(info.fields, Fields::Timer { id, .. } if id == self.id)
+    }
+
+    /// A signal that was sent and not taken yet belongs to a setting that is no more.
+    fn take_back(&self) {
+        self.with_queue(|pending| pending.remove(|info| self.is_mine(info)));
+    }
+
     /// Sends the signal; false if it was not queued (the process ignores it).
     fn send(&self, signo: i32) -> bool {
         let fields = Fields::Timer { id: self.id, overrun: 0, value: self.value };
         let info = SigInfo { signo, errno: 0, code: SI_TIMER, fields };
-        let is_it = |info: &SigInfo| matches!(info.fields, Fields::Timer { id, .. } if id == self.id);
-        let Some(kernel) = self.kernel.upgrade() else { return false };
         match self.notify {
-            Notify::None => false,
-            Notify::Process { .. } => {
-                send_to(&self.kernel, self.pid, info);
-                let group = kernel.tasks.lock().process(self.pid).map(|process| Arc::clone(&process.group));
-                group.is_some_and(|group| group.signals.lock().pending.find_mut(is_it).is_some())
-            }
+            Notify::None => return false,
+            Notify::Process { .. } => send_to(&self.kernel, self.pid, info),
             Notify::Thread { tid, .. } => {
-                let task = kernel.tasks.lock().thread(tid).cloned();
-                task.is_some_and(|task| {
+                let task = self.kernel.upgrade().and_then(|kernel| kernel.tasks.lock().thread(tid).cloned());
+                if let Some(task) = task {
+                    // A full queue loses it; the timer runs on.
                     let _ = send::send_to_task(&task, info);
-                    task.signals.lock().pending.find_mut(is_it).is_some()
-                })
+                }
             }
         }
+        self.with_queue(|pending| pending.find_mut(|info| self.is_mine(info)).is_some()).unwrap_or(false)
     }
 }
 
