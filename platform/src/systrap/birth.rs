@@ -99,6 +99,7 @@ impl Birth {
         let socket = SOCKET.cast_unsigned().into();
         let mut first = vec![Op::new(libc::SYS_dup2, [SECOND.cast_unsigned().into(), socket, 0, 0, 0, 0])];
         first.extend([Op::close(SECOND), Op::close(FIRST)]);
+        first.extend(shared.config.die_with_creator.then(Op::die_with_sentry));
         first.extend(parent.unit_addresses().into_iter().map(|unit| Op::munmap(unit, UNIT_LEN)));
         slot.set_ops(&first, 0);
         slot.reply().store(word::POSTED, Ordering::Release);

@@ -64,6 +64,12 @@ const RULES: &[Rule] = &[
     only(libc::SYS_dup2, 1, &[0], "a forked child replaces its parent's socket by its own"),
     only(libc::SYS_clock_gettime, 0, &[3], "CLOCK_THREAD_CPUTIME_ID: what the guest's time accounting reads"),
     only(libc::SYS_arch_prctl, 0, &[0x1001, 0x1002], "ARCH_SET_GS and ARCH_SET_FS where FSGSBASE is missing"),
+    only(
+        libc::SYS_prctl,
+        0,
+        &[1],
+        "PR_SET_PDEATHSIG: a forked stub dies with the sentry, as its parent does",
+    ),
     rule(libc::SYS_exit, "end of a guest thread"),
 ];
 

@@ -149,6 +149,8 @@ impl Stub {
         all.extend(space.take_deferred());
         let deferred = all.len() - writes;
         all.extend_from_slice(ops);
+        self.settle(space)?;
+        self.pace.before_operations(&space.shared.cpus, &self.slot);
         self.begin(space, &all)?;
         let results = self.finish(space, all.len())?.from(writes);
         space.check_deferred(&results, deferred)?;

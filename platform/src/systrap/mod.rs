@@ -49,6 +49,9 @@ pub struct Config {
     pub spare: bool,
     /// Replace system-call instructions that run often by jumps to the shim. A guest can see that in its code.
     pub patch: bool,
+    /// Stubs die with the thread that calls [`Systrap::new`] (`PR_SET_PDEATHSIG`), so that a sentry that is killed leaves none
+    /// behind even where no PID namespace ends with it. That thread must then live as long as the platform.
+    pub die_with_creator: bool,
     /// `RLIMIT_NPROC` of the stubs: a bound on the host processes and threads that guests can make, counted per user and
     /// user namespace (the sentry's own threads too). Has no effect for root of the initial user namespace; there, and in any
     /// case better, a pids cgroup bounds them.
@@ -71,7 +74,7 @@ impl Config {
 
 impl Default for Config {
     fn default() -> Config {
-        Config { spare: true, patch: true, max_host_threads: None }
+        Config { spare: true, patch: true, die_with_creator: true, max_host_threads: None }
     }
 }
 
@@ -118,7 +121,8 @@ impl Systrap {
     /// access their memory. The caller's signal mask and dispositions do not matter, except that `SIGCHLD` must not be
     /// ignored (`SIG_IGN`), here or later, and no other code may wait for children of unknown number.
     ///
-    /// Stubs outlive a killed sentry unless they are in a PID namespace that dies with it.
+    /// A hostile guest can make its own stubs outlive the sentry ([`Config::die_with_creator`] notwithstanding) unless they are
+    /// in a PID namespace that dies with it.
     ///
     /// # Errors
     /// [`Error`]: what the host refused.

@@ -59,6 +59,12 @@ impl Op {
         call(libc::SYS_close, [fd(file), 0, 0, 0, 0, 0])
     }
 
+    /// `prctl(PR_SET_PDEATHSIG, SIGKILL)`: the stub ends with the thread that started the platform. Not inherited by fork.
+    pub(super) fn die_with_sentry() -> Op {
+        let [option, signal] = [libc::PR_SET_PDEATHSIG, libc::SIGKILL].map(|n| n.cast_unsigned().into());
+        call(libc::SYS_prctl, [option, signal, 0, 0, 0, 0])
+    }
+
     /// Copies memory inside the stub; the result is how many bytes were copied before a fault.
     pub(super) fn copy(to: u64, from: u64, len: u64) -> Op {
         Op { number: OP_COPY.into(), args: [to, from, len, 0, 0, 0] }

@@ -179,6 +179,15 @@ impl Pace {
         self.resumed = cpu::ticks();
     }
 
+    /// Before operations are handed to the stub: wakes it on this processor.
+    pub(super) fn before_operations(&mut self, cpus: &Cpus, slot: &Slot) {
+        if cpus.count > 1 && !self.polling && slot.reply().load(Ordering::Relaxed) == word::ASLEEP {
+            let here = Place::Only(cpu::current());
+            self.place_stub(cpus, here);
+            place_self(cpus, here);
+        }
+    }
+
     fn home<'a>(&self, cpus: &'a Cpus) -> Option<&'a AtomicU32> {
         let Place::Only(cpu) = self.stub else { return None };
         cpus.homes.get(cpu as usize)

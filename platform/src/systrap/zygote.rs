@@ -97,7 +97,9 @@ impl Zygote {
     }
 
     fn set_up(&mut self) -> Result<Option<Vdso>, Error> {
-        self.run("close", &[Op::close(1)])?;
+        let mut first = vec![Op::close(1)];
+        first.extend(self.shared().config.die_with_creator.then(Op::die_with_sentry));
+        self.run("prctl", &first)?;
         let (moves, vdso) = find_vdso(self.space.pid());
         self.run("move the vdso", &moves)?;
         let high = REGION + REGION_LEN;
