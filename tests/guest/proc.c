@@ -92,8 +92,8 @@ TEST(stat_fields)
 	CHECK_EQ(v[3], getppid());
 	CHECK_EQ(v[4], getpgrp());
 	CHECK_EQ(v[5], getsid(0));
-	CHECK_EQ(v[17], 20); /* priority */
-	CHECK_EQ(v[18], 0); /* nice */
+	CHECK_EQ(v[18], getpriority(PRIO_PROCESS, 0)); /* nice */
+	CHECK_EQ(v[17], 20 + v[18]); /* priority */
 	CHECK_EQ(v[19], 1); /* threads */
 	CHECK_GT(v[22], 0); /* vsize */
 	CHECK_GT(v[23], 0); /* rss in pages */
