@@ -5,7 +5,7 @@
 //!
 //! For the platform: [`shared`], memory shared with a process that is not trusted; [`futex`], sleeping on a word of it;
 //! [`memfd`]; [`fdpass`], passing descriptors; [`process`], other processes' memory, signals, ends and clocks;
-//! [`membarrier`]; [`image`], starting a program from memory; [`cpu`], what the processor has.
+//! [`ptrace`], tracing them; [`membarrier`]; [`image`], starting a program from memory; [`cpu`], what the processor has.
 
 pub mod caps;
 #[cfg(target_arch = "x86_64")]
@@ -17,6 +17,8 @@ pub mod membarrier;
 pub mod memfd;
 pub mod mount;
 pub mod process;
+#[cfg(target_arch = "x86_64")]
+pub mod ptrace;
 pub mod random;
 pub mod seccomp;
 pub mod shared;

@@ -1,6 +1,11 @@
 //! Other processes: their memory, signals, clocks, ends, and where they run.
 
-use std::{io, mem::MaybeUninit, time::Duration};
+use std::{
+    io,
+    mem::MaybeUninit,
+    os::fd::{FromRawFd, OwnedFd},
+    time::Duration,
+};
 
 use crate::check;
 
@@ -45,6 +50,18 @@ pub fn kill(pid: i32, signal: i32) -> io::Result<()> {
 pub fn tgkill(pid: i32, tid: i32, signal: i32) -> io::Result<()> {
     // SAFETY: no memory is involved.
     check(unsafe { libc::syscall(libc::SYS_tgkill, pid, tid, signal) }).map(drop)
+}
+
+/// A descriptor of process `pid` that becomes readable when the process has ended (`pidfd_open(2)`).
+///
+/// # Errors
+/// `ESRCH`, `EMFILE`.
+pub fn open(pid: i32) -> io::Result<OwnedFd> {
+    // SAFETY: no memory is involved.
+    let fd = check(unsafe { libc::syscall(libc::SYS_pidfd_open, pid, 0) })?;
+    let fd = i32::try_from(fd).map_err(|_| io::ErrorKind::InvalidData)?;
+    // SAFETY: the kernel has just made this descriptor for us alone.
+    Ok(unsafe { OwnedFd::from_raw_fd(fd) })
 }
 
 /// Which children [`wait`] looks at.

@@ -42,15 +42,17 @@ const ARCH_SET_GS: u64 = 0x1001;
 const ARCH_SET_FS: u64 = 0x1002;
 
 /// A guest thread: a thread of a stub process, stopped in its shim except during [`Context::run`].
-pub(super) struct SystrapContext {
-    stub: Stub,
+pub(crate) struct SystrapContext {
+    pub(super) stub: Stub,
+    /// The host thread.
+    pub(super) tid: i32,
     /// Where the registers of the stopped thread are.
     frame: Frame,
     /// It is stopped in a patched call: `frame` has no extended state.
     fast: bool,
-    own: Arc<Space>,
+    pub(super) own: Arc<Space>,
     space: Arc<dyn AddressSpace>,
-    kicker: Arc<Kicker>,
+    pub(super) kicker: Arc<Kicker>,
     /// FS and GS bases that the host thread has.
     bases: (u64, u64),
     /// A call site to patch: the registers of its call, and its bytes.
@@ -61,6 +63,7 @@ impl SystrapContext {
     pub(super) fn new(space: &Arc<Space>, tid: i32, stub: Stub, frame: Frame) -> SystrapContext {
         SystrapContext {
             stub,
+            tid,
             frame,
             fast: false,
             own: Arc::clone(space),
@@ -72,9 +75,31 @@ impl SystrapContext {
     }
 
     /// The first context of a new process.
-    pub(super) fn process((space, stub, frame): (Arc<Space>, Stub, Frame)) -> Process {
-        let context = SystrapContext::new(&space, space.pid(), stub, frame);
-        Process { space, context: Box::new(context) }
+    pub(super) fn first((space, stub, frame): (Arc<Space>, Stub, Frame)) -> SystrapContext {
+        SystrapContext::new(&space, space.pid(), stub, frame)
+    }
+
+    /// The same as a process.
+    pub(super) fn into_process(self) -> Process {
+        Process { space: Arc::clone(&self.space), context: Box::new(self) }
+    }
+
+    /// [`Context::clone_thread`].
+    pub(crate) fn new_thread(&mut self) -> Result<SystrapContext, Errno> {
+        self.need_frame().map_err(|_| Errno::EAGAIN)?;
+        let (tid, stub, frame) = birth::thread(&self.own, &mut self.stub, &self.frame)?;
+        Ok(SystrapContext::new(&self.own, tid, stub, frame))
+    }
+
+    /// [`Context::fork`].
+    pub(crate) fn new_process(&mut self) -> Result<SystrapContext, Errno> {
+        self.need_frame().map_err(|_| Errno::EAGAIN)?;
+        self.wait_for_patches()?;
+        let files = lock(&self.own.files);
+        let birth = Birth::prepare(&self.own, &self.stub.slot, Some(&self.frame))?;
+        let results = self.stub.run(&self.own, &birth.ops).map_err(|_| Errno::EAGAIN)?;
+        drop(files);
+        Ok(SystrapContext::first(birth.complete(&self.own, &results, Some(&self.stub.pace))?))
     }
 
     /// Runs one operation.
@@ -291,12 +316,12 @@ impl SystrapContext {
 }
 
 /// A segment base that no instruction of the shim faults with: no thread can have another (arch_prctl(2) refuses).
-fn canonical(base: u64) -> u64 {
+pub(super) fn canonical(base: u64) -> u64 {
     if base < TASK_END { base } else { 0 }
 }
 
 /// Translates a signal of the host into a trap.
-fn trap(signo: i32, cause: &Cause, regs: &mut Registers) -> Trap {
+pub(super) fn trap(signo: i32, cause: &Cause, regs: &mut Registers) -> Trap {
     let &Cause { code, addr, error_code, trapno, cr2, arch } = cause;
     let exception = |signo, code, addr, error_code, trapno| {
         Trap::Exception(Exception { signo, code, addr: UserAddr(addr), error_code, trapno })
@@ -436,19 +461,11 @@ impl Context for SystrapContext {
     }
 
     fn clone_thread(&mut self) -> Result<Box<dyn Context>, Errno> {
-        self.need_frame().map_err(|_| Errno::EAGAIN)?;
-        let (tid, stub, frame) = birth::thread(&self.own, &mut self.stub, &self.frame)?;
-        Ok(Box::new(SystrapContext::new(&self.own, tid, stub, frame)))
+        Ok(Box::new(self.new_thread()?))
     }
 
     fn fork(&mut self) -> Result<Process, Errno> {
-        self.need_frame().map_err(|_| Errno::EAGAIN)?;
-        self.wait_for_patches()?;
-        let files = lock(&self.own.files);
-        let birth = Birth::prepare(&self.own, &self.stub.slot, Some(&self.frame))?;
-        let results = self.stub.run(&self.own, &birth.ops).map_err(|_| Errno::EAGAIN)?;
-        drop(files);
-        Ok(SystrapContext::process(birth.complete(&self.own, &results, Some(&self.stub.pace))?))
+        Ok(self.new_process()?.into_process())
     }
 
     fn reset(&mut self) -> Result<(), MapError> {

@@ -242,7 +242,7 @@ fn initial(area: &mut [u8]) {
 }
 
 /// Writes the bytes by which the host kernel knows the format of the area.
-fn describe(area: &mut [u8], xstate: &XState) {
+pub(super) fn describe(area: &mut [u8], xstate: &XState) {
     let size = xstate.size as u64;
     put(area, SW_BYTES, &(FP_XSTATE_MAGIC1 | (size + 4) << 32).to_le_bytes());
     put(area, SW_BYTES + 8, &xstate.features.to_le_bytes());
@@ -251,7 +251,7 @@ fn describe(area: &mut [u8], xstate: &XState) {
 }
 
 /// Clears what XRSTOR would refuse (Intel SDM 13.8.1): unknown components, header bits, MXCSR's reserved bits.
-fn sanitise(area: &[u8], xstate: &XState) -> Vec<u8> {
+pub(super) fn sanitise(area: &[u8], xstate: &XState) -> Vec<u8> {
     let mut clean = vec![0; xstate.size];
     initial(&mut clean);
     let len = area.len().min(clean.len());

@@ -29,6 +29,7 @@ mod reaper;
 mod shim;
 mod slot;
 mod space;
+pub(crate) mod traced;
 mod unit;
 mod zygote;
 
@@ -38,8 +39,14 @@ use std::{
 };
 
 pub use calls::host_calls;
+pub(crate) use context::SystrapContext;
 
-use self::{context::SystrapContext, layout::TASK_END, reaper::Shared, unit::lock, zygote::Zygote};
+use self::{
+    layout::TASK_END,
+    reaper::{Running, Shared},
+    unit::lock,
+    zygote::Zygote,
+};
 use crate::{Errno, Layout, PageRange, Platform, Process};
 
 /// What can be chosen about the backend.
@@ -127,8 +134,12 @@ impl Systrap {
     /// # Errors
     /// [`Error`]: what the host refused.
     pub fn new(config: Config) -> Result<Systrap, Error> {
+        Systrap::start(config, Running::Handled)
+    }
+
+    fn start(config: Config, running: Running) -> Result<Systrap, Error> {
         let spare = config.spare;
-        let (mut zygote, vdso) = Zygote::start(config)?;
+        let (mut zygote, vdso) = Zygote::start(config, running)?;
         if spare {
             zygote.begin_spare().map_err(Error::Start)?;
         }
@@ -144,6 +155,20 @@ impl Systrap {
             hidden_hwcap2: 2,
         };
         Ok(Systrap { layout, shared, zygote: Mutex::new(zygote) })
+    }
+
+    /// A process whose only thread rests in its shim.
+    pub(crate) fn resting_process(&self) -> Result<SystrapContext, Errno> {
+        self.shared.start_reaper()?;
+        let mut zygote = lock(&self.zygote);
+        let born = zygote.process()?;
+        if self.shared.config.spare
+            && let Err(error) = zygote.begin_spare()
+        {
+            log::warn!("no spare stub: {error}");
+        }
+        drop(zygote);
+        Ok(SystrapContext::first(born))
     }
 }
 
@@ -173,15 +198,6 @@ impl Platform for Systrap {
     }
 
     fn new_process(&self) -> Result<Process, Errno> {
-        self.shared.start_reaper()?;
-        let mut zygote = lock(&self.zygote);
-        let born = zygote.process()?;
-        if self.shared.config.spare
-            && let Err(error) = zygote.begin_spare()
-        {
-            log::warn!("no spare stub: {error}");
-        }
-        drop(zygote);
-        Ok(SystrapContext::process(born))
+        Ok(self.resting_process()?.into_process())
     }
 }

@@ -2,6 +2,7 @@
 
 use std::{
     collections::HashMap,
+    os::fd::OwnedFd,
     sync::{
         Arc, Mutex, Weak,
         atomic::{AtomicBool, AtomicU64, Ordering},
@@ -13,6 +14,10 @@ use host::{
     cpu::XState,
     process::{Children, WaitMode},
 };
+use nix::{
+    errno::Errno as HostErrno,
+    sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags, EpollTimeout},
+};
 
 use super::{
     Config,
@@ -21,6 +26,67 @@ use super::{
     unit::{UnitAddresses, lock},
 };
 use crate::Errno;
+
+/// How guest code runs, and so how the ends of stubs are noticed.
+#[derive(Debug)]
+pub(super) enum Running {
+    /// Traps are signals that the shim handles. Stubs are waited for as a group.
+    Handled,
+    /// Threads are traced while they run. To wait for the group would be to be told of every stop of a traced thread
+    /// (`wait_task_stopped` in the host's `kernel/exit.c`), so each stub is watched on its own.
+    Traced(Watch),
+}
+
+impl Running {
+    /// For stubs whose threads are traced.
+    pub(super) fn traced() -> Result<Running, Errno> {
+        let epoll = Epoll::new(EpollCreateFlags::EPOLL_CLOEXEC).map_err(errno)?;
+        Ok(Running::Traced(Watch { epoll, watched: Mutex::default() }))
+    }
+}
+
+/// Descriptors of stubs, readable when they have ended.
+#[derive(Debug)]
+pub(super) struct Watch {
+    epoll: Epoll,
+    watched: Mutex<HashMap<i32, OwnedFd>>,
+}
+
+impl Watch {
+    fn add(&self, pid: i32) -> Result<(), Errno> {
+        let file = host::process::open(pid)?;
+        let event = EpollEvent::new(EpollFlags::EPOLLIN, i64::from(pid).cast_unsigned());
+        let mut watched = lock(&self.watched);
+        self.epoll.add(&file, event).map_err(errno)?;
+        watched.insert(pid, file);
+        Ok(())
+    }
+
+    /// Waits for the next end. `None`: nothing is watched.
+    fn next(&self) -> Option<i32> {
+        let mut events = [EpollEvent::empty()];
+        loop {
+            if lock(&self.watched).is_empty() {
+                return None;
+            }
+            match self.epoll.wait(&mut events, EpollTimeout::NONE) {
+                Ok(0) | Err(HostErrno::EINTR) => continue,
+                Ok(_) => {}
+                Err(error) => {
+                    log::error!("waiting for stubs: {error}");
+                    return None;
+                }
+            }
+            let pid = events.first().and_then(|event| i32::try_from(event.data()).ok())?;
+            lock(&self.watched).remove(&pid);
+            return Some(pid);
+        }
+    }
+}
+
+fn errno(error: HostErrno) -> Errno {
+    Errno::from_raw(error as i32)
+}
 
 /// State of a sandbox's platform.
 #[derive(Debug)]
@@ -35,21 +101,30 @@ pub(super) struct Shared {
     pub(super) addresses: Arc<Mutex<UnitAddresses>>,
     /// The process group of all stubs, which is the zygote's process number.
     group: i32,
+    running: Running,
     processes: Mutex<HashMap<i32, Weak<Space>>>,
     serial: AtomicU64,
     reaping: AtomicBool,
 }
 
 impl Shared {
-    pub(super) fn new(config: Config, xstate: XState, features: u32, group: i32) -> Shared {
+    pub(super) fn new(
+        config: Config,
+        running: Running,
+        xstate: XState,
+        features: u32,
+        group: i32,
+    ) -> Shared {
         Shared {
             config,
             xstate,
             features,
             cpus: Cpus::new(),
-            may_defer: host::process::memory_is_unlimited(),
+            // A traced thread cannot run what somebody else wants to have run.
+            may_defer: matches!(running, Running::Handled) && host::process::memory_is_unlimited(),
             addresses: Arc::new(Mutex::new(UnitAddresses::new())),
             group,
+            running,
             processes: Mutex::default(),
             serial: AtomicU64::new(1),
             reaping: AtomicBool::new(false),
@@ -64,11 +139,14 @@ impl Shared {
     /// Enters a process, so that its end is noticed.
     ///
     /// # Errors
-    /// `EEXIST` if another process is known by that number: the caller was lied to.
+    /// `EEXIST` if another process is known by that number: the caller was lied to. `EMFILE`.
     pub(super) fn register(&self, space: &Arc<Space>) -> Result<(), Errno> {
         let mut processes = lock(&self.processes);
         if processes.get(&space.pid()).is_some_and(|known| known.strong_count() != 0) {
             return Err(Errno::EEXIST);
+        }
+        if let Running::Traced(watch) = &self.running {
+            watch.add(space.pid())?;
         }
         processes.insert(space.pid(), Arc::downgrade(space));
         Ok(())
@@ -106,6 +184,11 @@ impl Shared {
 
     /// Until there are no stubs any more.
     fn reap(&self) {
+        if let Running::Traced(watch) = &self.running {
+            while let Some(pid) = watch.next() {
+                self.ended(pid);
+            }
+        }
         loop {
             let pid = match host::process::wait(Children::Group(self.group), WaitMode::Peek) {
                 Ok(Some(pid)) => pid,
@@ -115,16 +198,21 @@ impl Shared {
                     return;
                 }
             };
-            let reap = || {
-                if let Err(error) = host::process::wait(Children::Pid(pid), WaitMode::Reap) {
-                    log::error!("reaping stub {pid}: {error}");
-                }
-            };
-            let known = lock(&self.processes).remove(&pid).and_then(|space| space.upgrade());
-            match known {
-                Some(space) => space.end(reap),
-                None => reap(),
+            self.ended(pid);
+        }
+    }
+
+    /// Takes note of the end of a stub, which is a zombie.
+    fn ended(&self, pid: i32) {
+        let reap = || {
+            if let Err(error) = host::process::wait(Children::Pid(pid), WaitMode::Reap) {
+                log::error!("reaping stub {pid}: {error}");
             }
+        };
+        let known = lock(&self.processes).remove(&pid).and_then(|space| space.upgrade());
+        match known {
+            Some(space) => space.end(reap),
+            None => reap(),
         }
     }
 }

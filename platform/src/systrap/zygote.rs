@@ -19,7 +19,7 @@ use super::{
     layout::{REGION, REGION_LEN, TASK_END, VDSO, VDSO_MAX, feature, slot},
     ops::Op,
     patch::Patches,
-    reaper::Shared,
+    reaper::{Running, Shared},
     shim,
     space::Space,
     unit::Unit,
@@ -27,7 +27,7 @@ use super::{
 use crate::{Errno, PageRange, Vdso};
 
 /// Signals that must reach the shim's handler while it runs: faults of its copies.
-const UNBLOCKED: u64 = 1 << (libc::SIGSEGV - 1) | 1 << (libc::SIGBUS - 1);
+pub(super) const UNBLOCKED: u64 = 1 << (libc::SIGSEGV - 1) | 1 << (libc::SIGBUS - 1);
 
 /// `SA_SIGINFO | SA_ONSTACK | SA_RESTORER`.
 const HANDLER_FLAGS: u64 = 0x4 | 0x0800_0000 | 0x0400_0000;
@@ -59,7 +59,7 @@ pub(super) struct Zygote {
 
 impl Zygote {
     /// Starts the zygote. Returns it with its vdso.
-    pub(super) fn start(config: Config) -> Result<(Zygote, Option<Vdso>), Error> {
+    pub(super) fn start(config: Config, running: Running) -> Result<(Zygote, Option<Vdso>), Error> {
         let xstate = host::cpu::xstate();
         // Two frames must fit on the signal stack: a trap's, and that of a fault of the shim's copy.
         if 2 * (xstate.size + 1024) > slot::STACK_LEN {
@@ -76,7 +76,7 @@ impl Zygote {
             .map_err(Errno::from)
             .map_err(Error::Start)?;
 
-        let shared = Arc::new(Shared::new(config, xstate, features, pid));
+        let shared = Arc::new(Shared::new(config, running, xstate, features, pid));
         let patching = shared.config.patch && features & feature::FSGSBASE != 0;
         let patches = if patching { Patches::default() } else { Patches::off() };
         let space = Space::new(&shared, pid, unit, ours, Deferred::default(), patches);

@@ -1,10 +1,11 @@
-//! What the tests of the systrap backend share: making a process and giving it code.
+//! What the tests of the backends share: making a process and giving it code.
 #![allow(dead_code, clippy::panic, reason = "tests; each uses its part")]
 
 use std::{os::fd::OwnedFd, sync::mpsc, thread, time::Duration};
 
 use platform::{
-    Backing, Context, PageRange, Platform, Process, Prot, Registers, Trap, UserAddr,
+    Backing, Context, Errno, Layout, PageRange, Platform, Process, Prot, Registers, Trap, UserAddr,
+    ptrace::{self, Ptrace},
     systrap::{Config, Systrap},
 };
 
@@ -23,6 +24,34 @@ pub(crate) fn systrap() -> Systrap {
     Systrap::new(Config::default()).expect("systrap works here")
 }
 
+/// The platform to test: ptrace in the test programs whose name begins so, else systrap.
+pub(crate) struct Backend(Box<dyn Platform>);
+
+/// Whether it is ptrace.
+pub(crate) const TRACED: bool = module_path!().as_bytes()[0] == b'p';
+
+pub(crate) fn platform() -> Backend {
+    Backend(if TRACED {
+        Box::new(Ptrace::new(ptrace::Config::default()).expect("ptrace works here"))
+    } else {
+        Box::new(systrap())
+    })
+}
+
+impl Platform for Backend {
+    fn name(&self) -> &'static str {
+        self.0.name()
+    }
+
+    fn layout(&self) -> &Layout {
+        self.0.layout()
+    }
+
+    fn new_process(&self) -> Result<Process, Errno> {
+        self.0.new_process()
+    }
+}
+
 pub(crate) fn pages(start: u64, len: u64) -> PageRange {
     PageRange::covering(start, len).expect("a page range")
 }
@@ -38,7 +67,7 @@ pub(crate) fn load(context: &mut dyn Context, code: &[u8]) -> Registers {
 }
 
 /// A process that runs `code`.
-pub(crate) fn process(platform: &Systrap, code: &[u8]) -> (Process, Registers) {
+pub(crate) fn process(platform: &Backend, code: &[u8]) -> (Process, Registers) {
     let mut process = platform.new_process().expect("a process");
     let regs = load(&mut *process.context, code);
     (process, regs)

@@ -1,11 +1,11 @@
-//! Single guest threads on the systrap backend: calls, faults, exceptions, extended state, memory, kicks.
+//! Single guest threads on any backend with stubs: calls, faults, exceptions, extended state, memory, kicks.
 #![cfg(target_arch = "x86_64")]
 
 mod common;
 
 use std::{arch::x86_64::__cpuid_count, os::fd::AsFd, thread, time::Duration};
 
-use common::{ANON, CODE, DATA, RW, RX, call, memfd, pages, process, systrap, within};
+use common::{ANON, CODE, DATA, RW, RX, call, memfd, pages, process, platform, within};
 use platform::{Access, AccessFault, Backing, Errno, MapError, Platform, Prot, Registers, Trap, UserAddr};
 
 /// `syscall` in a loop.
@@ -15,7 +15,7 @@ const SPIN: &[u8] = &[0xeb, 0xfe];
 
 #[test]
 fn a_system_call_traps_with_its_arguments_and_returns_its_result() {
-    let platform = systrap();
+    let platform = platform();
     let (mut guest, mut regs) = process(&platform, CALLS);
     (regs.rax, regs.rdi, regs.rsi, regs.rdx, regs.r10, regs.r8, regs.r9) = (39, 1, 2, 3, 4, 5, 6);
     (regs.rbx, regs.rbp, regs.r12, regs.r13, regs.r14, regs.r15) = (7, 8, 9, 10, 11, 12);
@@ -37,7 +37,7 @@ fn a_system_call_traps_with_its_arguments_and_returns_its_result() {
 
 #[test]
 fn every_register_can_be_changed() {
-    let platform = systrap();
+    let platform = platform();
     let (mut guest, mut regs) = process(&platform, CALLS);
     call(&mut *guest.context, &mut regs);
     let random = |n: u64| n.wrapping_mul(0x9e37_79b9_7f4a_7c15);
@@ -73,7 +73,7 @@ fn every_register_can_be_changed() {
 
 #[test]
 fn faults_tell_address_and_access() {
-    let platform = systrap();
+    let platform = platform();
     // mov rax,[rdi]; mov [rsi],rax; jmp rdx
     let code = [0x48, 0x8b, 0x07, 0x48, 0x89, 0x06, 0xff, 0xe2];
     let (mut guest, mut regs) = process(&platform, &code);
@@ -105,7 +105,7 @@ fn faults_tell_address_and_access() {
 
 #[test]
 fn exceptions_are_the_signals_linux_sends() {
-    let platform = systrap();
+    let platform = platform();
     let (mut guest, start) = process(&platform, &[0; 64]);
     let mut run = |code: &[u8], change: fn(&mut Registers)| {
         guest.context.protect(pages(CODE, 64), RW).expect("protect");
@@ -130,7 +130,7 @@ fn exceptions_are_the_signals_linux_sends() {
 
 #[test]
 fn memory_can_be_mapped_protected_moved_and_unmapped() {
-    let platform = systrap();
+    let platform = platform();
     let (mut guest, _) = process(&platform, CALLS);
     let context = &mut guest.context;
     let (a, b) = (0x1000_0000, 0x2000_0000);
@@ -173,7 +173,7 @@ fn memory_can_be_mapped_protected_moved_and_unmapped() {
 
 #[test]
 fn files_are_mapped_private_and_shared() {
-    let platform = systrap();
+    let platform = platform();
     let (mut guest, _) = process(&platform, CALLS);
     let context = &mut guest.context;
     let file = memfd(&[1; 8192]);
@@ -215,7 +215,7 @@ fn files_are_mapped_private_and_shared() {
 
 #[test]
 fn extended_state_survives_and_can_be_changed() {
-    let platform = systrap();
+    let platform = platform();
     // syscall; vpaddq zmm16 += zmm16 or paddq xmm0,xmm0; syscall …
     let (mut guest, mut regs) = process(&platform, &[0x0f, 0x05, 0x66, 0x0f, 0xd4, 0xc0, 0xeb, 0xf8]);
     let layout = platform.layout().clone();
@@ -269,7 +269,7 @@ fn extended_state_survives_and_can_be_changed() {
 
 #[test]
 fn a_spinning_guest_can_be_kicked() {
-    let platform = systrap();
+    let platform = platform();
     let (mut guest, mut regs) = process(&platform, SPIN);
     let kick = guest.context.kicker();
     for round in 0..20 {
@@ -292,7 +292,7 @@ fn a_spinning_guest_can_be_kicked() {
 
 #[test]
 fn a_killed_stub_is_gone() {
-    let platform = systrap();
+    let platform = platform();
     let (mut guest, mut regs) = process(&platform, SPIN);
     let space = guest.space.clone();
     let killer = thread::spawn(move || {
@@ -317,7 +317,7 @@ fn a_killed_stub_is_gone() {
 
 #[test]
 fn reset_empties_all_but_the_vdso() {
-    let platform = systrap();
+    let platform = platform();
     let (mut guest, mut regs) = process(&platform, CALLS);
     call(&mut *guest.context, &mut regs);
     guest.context.map(pages(0x7fff_0000_0000, 4096), ANON, RW).expect("map");
@@ -337,7 +337,7 @@ fn reset_empties_all_but_the_vdso() {
 
 #[test]
 fn the_vdso_works_and_its_fallback_traps() {
-    let platform = systrap();
+    let platform = platform();
     let Some(vdso) = platform.layout().vdso else {
         eprintln!("skipped: no /proc, so no vdso");
         return;
@@ -377,7 +377,7 @@ fn vdso_symbol(name: &str) -> u64 {
 
 #[test]
 fn processor_time_is_counted() {
-    let platform = systrap();
+    let platform = platform();
     let (mut guest, mut regs) = process(&platform, &[0xff, 0xc9, 0x75, 0xfc, 0x0f, 0x05]); // dec ecx; jnz; syscall
     regs.rcx = 100_000_000;
     call(&mut *guest.context, &mut regs);

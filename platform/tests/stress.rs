@@ -1,4 +1,4 @@
-//! Everything at once on the systrap backend, for `SYSTRAP_STRESS_SECONDS` (2 by default): calls by trap and by patched site,
+//! Everything at once on any backend with stubs, for `STRESS_SECONDS` (2 by default): calls by trap and by patched site,
 //! forks, threads, kicks, mapping changes, extended state; every step checks that the guest is where it must be.
 #![expect(clippy::panic, reason = "tests")]
 #![cfg(target_arch = "x86_64")]
@@ -15,8 +15,8 @@ use std::{
     time::{Duration, Instant},
 };
 
-use common::{ANON, CODE, DATA, RW, RX, memfd, pages, systrap, within};
-use platform::{Backing, Context, Kick, Platform, Process, Registers, Trap, UserAddr, systrap::Systrap};
+use common::{ANON, Backend, CODE, DATA, RW, RX, memfd, pages, platform, within};
+use platform::{Backing, Context, Kick, Platform, Process, Registers, Trap, UserAddr};
 
 /// `mov eax,1; syscall; inc rbx; paddq xmm0,xmm1; mov eax,2; syscall; inc rbx; paddq xmm0,xmm1; xor eax,eax; syscall; inc rbx;
 /// paddq xmm0,xmm1; jmp` back: two sites that can be patched and one that cannot.
@@ -30,7 +30,7 @@ const CODE_BYTES: &[u8] = &[
 const BACKS: [u64; 3] = [CODE + 32, CODE + 7, CODE + 21];
 
 struct World {
-    platform: Systrap,
+    platform: Backend,
     stop: AtomicBool,
     kicks: Mutex<Vec<Arc<dyn Kick>>>,
     calls: AtomicU64,
@@ -170,9 +170,9 @@ fn live(world: &Arc<World>, mut guest: Guest, mut random: Random, depth: u32) {
 
 #[test]
 fn stress() {
-    let seconds = std::env::var("SYSTRAP_STRESS_SECONDS").ok().and_then(|s| s.parse().ok()).unwrap_or(2);
+    let seconds = std::env::var("STRESS_SECONDS").ok().and_then(|s| s.parse().ok()).unwrap_or(2);
     let world = Arc::new(World {
-        platform: systrap(),
+        platform: platform(),
         stop: AtomicBool::new(false),
         kicks: Mutex::default(),
         calls: AtomicU64::new(0),
