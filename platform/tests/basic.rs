@@ -5,7 +5,7 @@ mod common;
 
 use std::{arch::x86_64::__cpuid_count, os::fd::AsFd, thread, time::Duration};
 
-use common::{ANON, CODE, DATA, RW, RX, call, memfd, pages, process, platform, within};
+use common::{ANON, CODE, DATA, RW, RX, call, memfd, pages, platform, process, within};
 use platform::{Access, AccessFault, Backing, Errno, MapError, Platform, Prot, Registers, Trap, UserAddr};
 
 /// `syscall` in a loop.

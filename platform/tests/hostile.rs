@@ -14,7 +14,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use common::{ANON, CODE, DATA, RW, call, pages, process, platform, within};
+use common::{ANON, CODE, DATA, RW, call, pages, platform, process, within};
 use platform::{AddressSpace, Context, Process, Registers, Trap, UserAddr};
 
 /// The platform's region, from `layout.rs`: the shim, and units of slots from the first.

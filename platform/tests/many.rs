@@ -5,7 +5,7 @@ mod common;
 
 use std::{fs, sync::Mutex, thread, time::Duration};
 
-use common::{CODE, DATA, call, process, platform, within};
+use common::{CODE, DATA, call, platform, process, within};
 use platform::{Context, Process, Registers, Trap, UserAddr};
 
 /// Tests here count descriptors and mappings of the whole test process, so they run one at a time.

@@ -51,13 +51,7 @@ fn plain(number: libc::c_uint, tid: i32, data: usize) -> io::Result<()> {
 ///
 /// # Safety
 /// `set` is valid for reading (`PTRACE_SETREGSET`) or writing (`PTRACE_GETREGSET`) of `len` bytes.
-unsafe fn regset(
-    number: libc::c_uint,
-    tid: i32,
-    kind: usize,
-    set: *mut u8,
-    len: usize,
-) -> io::Result<usize> {
+unsafe fn regset(number: libc::c_uint, tid: i32, kind: usize, set: *mut u8, len: usize) -> io::Result<usize> {
     let mut vector = libc::iovec { iov_base: set.cast(), iov_len: len };
     let data = (&raw mut vector).addr();
     // SAFETY: `vector` is valid, and describes what the caller promises. The address is passed as a number, as in C.

@@ -31,7 +31,8 @@ impl Hold {
     pub(super) fn take(context: &mut SystrapContext) -> Result<Hold, Gone> {
         context.settle()?;
         context.take(ptrace::seize)?;
-        let mut hold = Hold { tid: context.tid(), tracer: thread::current().id(), resting: Registers::default() };
+        let mut hold =
+            Hold { tid: context.tid(), tracer: thread::current().id(), resting: Registers::default() };
         match hold.stop_resting() {
             Ok(true) => Ok(hold),
             // It ended, or it is the guest that broke its shim.

@@ -108,13 +108,7 @@ pub(super) struct Shared {
 }
 
 impl Shared {
-    pub(super) fn new(
-        config: Config,
-        running: Running,
-        xstate: XState,
-        features: u32,
-        group: i32,
-    ) -> Shared {
+    pub(super) fn new(config: Config, running: Running, xstate: XState, features: u32, group: i32) -> Shared {
         Shared {
             config,
             xstate,

@@ -103,7 +103,9 @@ impl SystrapContext {
         let present = clean.get(XSTATE_BV).copied().unwrap_or(0);
         let initial = frame::sanitise(&[], &self.own.shared.xstate);
         let absent = |bit, parts: &'static [(usize, usize)]| parts.iter().filter(move |_| present & bit == 0);
-        for &(start, end) in absent(X87, &[(0, 2)]).chain(absent(X87, &X87_PARTS)).chain(absent(SSE, &SSE_PARTS)) {
+        for &(start, end) in
+            absent(X87, &[(0, 2)]).chain(absent(X87, &X87_PARTS)).chain(absent(SSE, &SSE_PARTS))
+        {
             if let (Some(to), Some(from)) = (clean.get_mut(start..end), initial.get(start..end)) {
                 to.copy_from_slice(from);
             }
