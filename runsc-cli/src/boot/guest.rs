@@ -3,7 +3,7 @@
 use std::{os::fd::OwnedFd, sync::Arc};
 
 use linux_abi::Errno;
-use platform::systrap::Systrap;
+use platform::{ptrace::Ptrace, systrap::Systrap};
 use sentry::{
     boot::{self, Sentry, SpawnError, Step},
     fs::mount::MountNamespace,
@@ -29,7 +29,10 @@ pub(super) fn make_platform(platform: Platform) -> Result<Arc<dyn platform::Plat
             let systrap = Systrap::new(platform::systrap::Config::default());
             Ok(Arc::new(systrap.context("the systrap platform")?))
         }
-        Platform::Ptrace => Err(Error::new("the ptrace platform does not exist yet")),
+        Platform::Ptrace => {
+            let ptrace = Ptrace::new(platform::ptrace::Config::default());
+            Ok(Arc::new(ptrace.context("the ptrace platform")?))
+        }
     }
 }
 
