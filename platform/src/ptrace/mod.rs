@@ -21,22 +21,9 @@ mod hold;
 use self::context::PtraceContext;
 use crate::{Errno, Layout, Platform, Process, systrap::Systrap};
 
+/// What can be chosen about the backend; [`Config::patch`] does nothing here.
+pub use crate::systrap::Config;
 pub use crate::systrap::Error;
-
-/// What can be chosen about the backend.
-#[derive(Clone, Debug)]
-pub struct Config {
-    /// As [`crate::systrap::Config::spare`].
-    pub spare: bool,
-    /// As [`crate::systrap::Config::max_host_threads`].
-    pub max_host_threads: Option<u64>,
-}
-
-impl Default for Config {
-    fn default() -> Config {
-        Config { spare: true, max_host_threads: None }
-    }
-}
 
 /// The ptrace platform of one sandbox. Dropping it ends all its stubs.
 #[derive(Debug)]
@@ -52,7 +39,7 @@ impl Ptrace {
     /// # Errors
     /// [`Error`]: what the host refused.
     pub fn new(config: Config) -> Result<Ptrace, Error> {
-        let systrap = Systrap::traced(config.spare, config.max_host_threads)?;
+        let systrap = Systrap::traced(config)?;
         let layout = Layout { hidden_hwcap2: 0, ..systrap.layout().clone() };
         Ok(Ptrace { systrap, layout })
     }

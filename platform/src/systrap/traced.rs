@@ -28,9 +28,9 @@ const SSE_PARTS: [(usize, usize); 1] = [(160, 416)];
 
 impl Systrap {
     /// Starts a platform for a backend that traces its threads.
-    pub(crate) fn traced(spare: bool, max_host_threads: Option<u64>) -> Result<Systrap, Error> {
+    pub(crate) fn traced(config: Config) -> Result<Systrap, Error> {
         let running = Running::traced().map_err(Error::Start)?;
-        Systrap::start(Config { spare, patch: false, max_host_threads }, running)
+        Systrap::start(config.patching(false), running)
     }
 }
 

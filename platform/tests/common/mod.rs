@@ -5,7 +5,7 @@ use std::{os::fd::OwnedFd, sync::mpsc, thread, time::Duration};
 
 use platform::{
     Backing, Context, Errno, Layout, PageRange, Platform, Process, Prot, Registers, Trap, UserAddr,
-    ptrace::{self, Ptrace},
+    ptrace::Ptrace,
     systrap::{Config, Systrap},
 };
 
@@ -32,7 +32,7 @@ pub(crate) const TRACED: bool = module_path!().as_bytes()[0] == b'p';
 
 pub(crate) fn platform() -> Backend {
     Backend(if TRACED {
-        Box::new(Ptrace::new(ptrace::Config::default()).expect("ptrace works here"))
+        Box::new(Ptrace::new(Config::default()).expect("ptrace works here"))
     } else {
         Box::new(systrap())
     })

@@ -30,7 +30,7 @@ pub(super) fn make_platform(platform: Platform) -> Result<Arc<dyn platform::Plat
             Ok(Arc::new(systrap.context("the systrap platform")?))
         }
         Platform::Ptrace => {
-            let ptrace = Ptrace::new(platform::ptrace::Config::default());
+            let ptrace = Ptrace::new(platform::systrap::Config::default());
             Ok(Arc::new(ptrace.context("the ptrace platform")?))
         }
     }
