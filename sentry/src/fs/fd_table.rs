@@ -135,11 +135,26 @@ impl FdTable {
         Ok(number(at))
     }
 
+    /// Fails as [`FdTable::install_from`] would, for calls that must not do anything in vain.
+    ///
+    /// # Errors
+    /// `EMFILE`.
+    pub fn check_room(&self, limit: u64) -> Result<()> {
+        let slots = self.slots.lock();
+        if slots.lowest_free(0) as u64 >= limit.min(u64::from(NR_OPEN)) { Err(Errno::EMFILE) } else { Ok(()) }
+    }
+
     /// Installs `file` at exactly `fd`, returning what it replaces (dup2).
     ///
     /// # Errors
     /// `EBADF` if `fd` is not below `limit`.
-    pub fn install_at(&self, file: Arc<File>, close_on_exec: bool, fd: i32, limit: u64) -> Result<Option<Arc<File>>> {
+    pub fn install_at(
+        &self,
+        file: Arc<File>,
+        close_on_exec: bool,
+        fd: i32,
+        limit: u64,
+    ) -> Result<Option<Arc<File>>> {
         let at = index(fd)?;
         if at as u64 >= limit.min(u64::from(NR_OPEN)) {
             return Err(Errno::EBADF);
@@ -193,7 +208,8 @@ impl FdTable {
         let end = slots.entries.len().min((to as usize).saturating_add(1));
         let mut removed = Vec::new();
         for at in from as usize..end {
-            let selected = slots.entries.get(at).and_then(Option::as_ref).is_some_and(|e| which(e.close_on_exec));
+            let selected =
+                slots.entries.get(at).and_then(Option::as_ref).is_some_and(|e| which(e.close_on_exec));
             if selected && let Some(file) = slots.take(at) {
                 removed.push(file);
             }

@@ -8,7 +8,7 @@ use std::{
     any::Any,
     os::fd::BorrowedFd,
     sync::{
-        Arc,
+        Arc, OnceLock,
         atomic::{AtomicU32, AtomicU64, Ordering},
     },
 };
@@ -23,6 +23,7 @@ use super::{
     path::Path,
 };
 use crate::{
+    credentials::Credentials,
     net::socket::Socket,
     task::{Task, ThreadCx},
     wait::{Events, Pollable, Watch},
@@ -197,6 +198,8 @@ pub struct File {
     announced: std::sync::atomic::AtomicBool,
     /// Keeps executions away, or writers.
     _access: WriteAccess,
+    /// Who opened it, if it was opened by a path.
+    opener: OnceLock<Arc<Credentials>>,
 }
 
 /// A share in an inode's count of writers or executions, given back when dropped.
@@ -273,6 +276,7 @@ impl File {
             id: NEXT.fetch_add(1, Ordering::Relaxed),
             announced: false.into(),
             _access: access,
+            opener: OnceLock::new(),
         })
     }
 
@@ -282,6 +286,16 @@ impl File {
             self.announced.store(true, Ordering::Relaxed);
             super::inotify_hook::opened(state, path);
         }
+    }
+
+    /// Notes who opened it.
+    pub fn opened_by(&self, creds: Arc<Credentials>) {
+        let _ = self.opener.set(creds);
+    }
+
+    /// Whether it was opened with exactly these credentials (`f_cred`).
+    pub fn was_opened_by(&self, creds: &Arc<Credentials>) -> bool {
+        self.opener.get().is_some_and(|opener| Arc::ptr_eq(opener, creds))
     }
 
     /// The type-specific part.
@@ -313,7 +327,7 @@ impl File {
     /// Whether the access mode allows reading.
     pub fn readable(&self) -> bool {
         let flags = self.flags();
-        flags & linux_abi::fcntl::O_PATH == 0 && flags & 3 != 1
+        flags & linux_abi::fcntl::O_PATH == 0 && matches!(flags & 3, 0 | 2)
     }
 
     /// Whether the access mode allows writing.

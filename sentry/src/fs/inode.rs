@@ -171,6 +171,8 @@ pub struct InodeCommon {
     pub socket: Mutex<Option<std::sync::Weak<dyn Any + Send + Sync>>>,
     /// Open-for-write descriptions, minus executions: `ETXTBSY` both ways.
     pub writers: std::sync::atomic::AtomicI32,
+    /// Made without a name, and may get a first one (`I_LINKABLE`: `O_TMPFILE` without `O_EXCL`).
+    pub linkable: std::sync::atomic::AtomicBool,
     /// Serialises size changes with O_APPEND writes (`i_rwsem` of a regular file) and entry changes of a directory.
     pub write_lock: Mutex<()>,
 }

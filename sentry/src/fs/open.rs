@@ -118,7 +118,9 @@ pub fn open(task: &Task, dirfd: i32, path: &[u8], how: &OpenHow) -> SysResult<Ar
     let flags = how.flags;
     let mut walker = Walker::new(task, task.creds(), dirfd, path, lookup)?;
     if flags & O_PATH != 0 {
-        return Ok(File::opened(Box::new(PathFile), flags & !(O_LARGEFILE | O_CLOEXEC), walker.finish()?));
+        let file = File::opened(Box::new(PathFile), flags & !(O_LARGEFILE | O_CLOEXEC), walker.finish()?);
+        file.opened_by(task.creds());
+        return Ok(file);
     }
     if flags & O_TMPFILE == O_TMPFILE {
         return open_unnamed(task, &walker.finish()?, how);
@@ -194,6 +196,7 @@ fn open_unnamed(task: &Task, dir: &Path, how: &OpenHow) -> SysResult<Arc<File>> 
     let perm = how.mode & !task.fs().umask();
     let node = permission::new_node(&creds, &dir.inode().attr()?, FileType::Regular, perm, 0, b"");
     let inode = dir.inode().create_unnamed(&node)?;
+    inode.common().linkable.store(how.flags & O_EXCL == 0, Ordering::Relaxed);
     let mut name = describe::describe(dir, &task.fs().root()).path;
     if name.len() > 1 {
         name.push(b'/');
@@ -262,6 +265,7 @@ pub fn open_place(task: &Task, place: Path, flags: u32) -> SysResult<Arc<File>> 
         FileType::Regular | FileType::Directory => Arc::clone(&inode).open(task, flags)?,
     };
     let file = File::opened_with(ops, kept, place, access);
+    file.opened_by(task.creds());
     file.announce_open(&task.kernel.inotify);
     Ok(file)
 }

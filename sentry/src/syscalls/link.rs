@@ -37,8 +37,12 @@ pub fn linkat(
     lookup.set(Lookup::EMPTY, flags & AT_EMPTY_PATH != 0);
     let old_path = cx.read_path(old)?;
     let new_path = cx.read_path(new)?;
-    if old_path.is_empty() && !cx.task.capable(Caps::DAC_READ_SEARCH) {
-        return Err(Errno::ENOENT);
+    if old_path.is_empty() && flags & AT_EMPTY_PATH != 0 && !cx.task.capable(Caps::DAC_READ_SEARCH) {
+        // Since Linux 6.10 whoever opened the file may link it, too.
+        let opener = cx.task.file_or_path(old_fd).is_ok_and(|file| file.was_opened_by(&cx.task.creds()));
+        if !opener {
+            return Err(Errno::ENOENT);
+        }
     }
     let place = resolve(&cx.task, old_fd, &old_path, lookup)?;
     entries::link(&cx.task, &place, new_fd, &new_path)

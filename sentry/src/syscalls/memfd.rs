@@ -47,6 +47,7 @@ pub fn memfd_create(cx: &mut ThreadCx, name: UserAddr, flags: u32) -> Result<i32
         target: b"",
     };
     let inode = cx.task.kernel.shmem.unnamed_file(&node, no_exec || flags & MFD_ALLOW_SEALING != 0)?;
+    inode.forget_links();
     if no_exec {
         inode.add_seals(F_SEAL_EXEC)?;
     }

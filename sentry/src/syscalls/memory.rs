@@ -139,7 +139,28 @@ pub fn msync(cx: &mut ThreadCx, addr: UserAddr, len: usize, flags: u32) -> SysRe
             return Err(Errno::EBUSY.into());
         }
     }
-    if mm.is_mapped(range) { Ok(()) } else { Err(Errno::ENOMEM.into()) }
+    if !mm.is_mapped(range) {
+        return Err(Errno::ENOMEM.into());
+    }
+    if flags & SYNC != 0 {
+        for vma in mm.mappings().iter().filter(|vma| vma.range.overlaps(range)) {
+            write_back(vma)?;
+        }
+    }
+    Ok(())
+}
+
+/// Writes a shared mapping back. Whether it was written to is not known: it is taken to have been.
+fn write_back(vma: &crate::mm::vma::Vma) -> Result<(), Errno> {
+    use crate::{fs::inode::{FileTime, SetAttr}, mm::vma::{Backing, VmaFlags}};
+    let Backing::File { file, .. } = &vma.backing else { return Ok(()) };
+    if !vma.flags.contains(VmaFlags::SHARED) || !file.writable() || !vma.prot.has(Prot::WRITE) {
+        return Ok(());
+    }
+    if let Some(inode) = file.inode() {
+        inode.set_attr(&SetAttr { mtime: Some(FileTime::now()), ..SetAttr::default() })?;
+    }
+    file.ops().sync()
 }
 
 /// mincore(2). Says that every mapped page is resident, which Linux may at any time make true.

@@ -54,6 +54,9 @@ pub fn openat2(cx: &mut ThreadCx, dirfd: i32, path: UserAddr, how: UserAddr, siz
 fn install(cx: &mut ThreadCx, dirfd: i32, path: UserAddr, how: &OpenHow) -> SysResult<i32> {
     how.validate()?;
     let path = cx.read_path(path)?;
+    // Linux takes the descriptor first.
+    let limit = cx.task.group.limits.lock().nofile();
+    cx.task.files()?.check_room(limit)?;
     let file = open_file(&cx.task, dirfd, &path, how)?;
     cx.task.install(file, how.flags & O_CLOEXEC != 0).map_err(SysError::from)
 }

@@ -21,8 +21,8 @@ use crate::{
         send::send_to_task,
     },
     task::{
-        block::WaitError,
         Task, ThreadCx,
+        block::WaitError,
         usermem::{MAX_RW_COUNT, UserMemory},
     },
     wait::Events,
@@ -40,27 +40,27 @@ pub(super) enum At {
 /// read(2).
 pub fn read(cx: &mut ThreadCx, fd: i32, buf: UserAddr, count: usize) -> SysResult<usize> {
     let file = cx.task.file(fd)?;
-    read_into(cx, &file, &[one(buf, count)], At::Offset, 0)
+    read_into(cx, &file, &[one(buf, count)?], At::Offset, 0)
 }
 
 /// write(2).
 pub fn write(cx: &mut ThreadCx, fd: i32, buf: UserAddr, count: usize) -> SysResult<usize> {
     let file = cx.task.file(fd)?;
-    write_from(cx, &file, &[one(buf, count)], At::Offset, 0)
+    write_from(cx, &file, &[one(buf, count)?], At::Offset, 0)
 }
 
 /// pread(2).
 pub fn pread64(cx: &mut ThreadCx, fd: i32, buf: UserAddr, count: usize, offset: i64) -> SysResult<usize> {
     let at = position(offset)?;
     let file = cx.task.file(fd)?;
-    read_into(cx, &file, &[one(buf, count)], at, 0)
+    read_into(cx, &file, &[one(buf, count)?], at, 0)
 }
 
 /// pwrite(2).
 pub fn pwrite64(cx: &mut ThreadCx, fd: i32, buf: UserAddr, count: usize, offset: i64) -> SysResult<usize> {
     let at = position(offset)?;
     let file = cx.task.file(fd)?;
-    write_from(cx, &file, &[one(buf, count)], at, 0)
+    write_from(cx, &file, &[one(buf, count)?], at, 0)
 }
 
 /// readv(2).
@@ -153,8 +153,13 @@ pub fn pwritev2(
     Ok(done)
 }
 
-fn one(addr: UserAddr, len: usize) -> Segment {
-    Segment { addr, len: len.min(MAX_RW_COUNT) }
+/// Where user space ends on x86-64 (`TASK_SIZE_MAX`).
+const USER_END: u64 = 0x7fff_ffff_f000;
+
+/// One buffer, which must lie in user space as a whole even if less of it is used (`access_ok`).
+fn one(addr: UserAddr, len: usize) -> Result<Segment> {
+    addr.checked_add(len as u64).filter(|end| end.0 <= USER_END).ok_or(Errno::EFAULT)?;
+    Ok(Segment { addr, len: len.min(MAX_RW_COUNT) })
 }
 
 pub(super) fn position(offset: i64) -> Result<At> {

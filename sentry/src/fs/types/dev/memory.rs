@@ -83,6 +83,11 @@ impl FileOps for Memory {
         true
     }
 
+    /// lseek(2) stays where it is (`null_lseek`).
+    fn keeps_offset(&self) -> bool {
+        true
+    }
+
     fn seek_from(&self, _file: &File, _offset: i64, _whence: u32) -> Result<u64> {
         Ok(0)
     }

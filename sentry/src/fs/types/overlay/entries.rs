@@ -99,7 +99,7 @@ impl OverlayInode {
         self.expect_free(name)?;
         let upper = target.copy_up_attributes()?;
         let links = upper.attr()?.nlink;
-        if links == 0 && !upper.take_linkable() {
+        if links == 0 && !target.common().linkable.swap(false, std::sync::atomic::Ordering::Relaxed) {
             return Err(Errno::ENOENT);
         }
         if links == u32::MAX {

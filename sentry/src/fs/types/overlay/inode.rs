@@ -211,7 +211,6 @@ impl Inode for OverlayInode {
         let fs = self.overlay()?;
         let upper = self.upper_fs.unnamed_file(node, false)?;
         upper.set_links(0);
-        upper.make_linkable();
         Ok(OverlayInode::made(&fs, upper))
     }
 

@@ -36,8 +36,6 @@ pub struct TmpInode {
     meta: RwLock<Meta>,
     body: Body,
     xattrs: Mutex<Xattrs>,
-    /// An `O_TMPFILE` file, which may get a first name.
-    linkable: AtomicBool,
     /// Its place in the budget has to be given back.
     charged: AtomicBool,
 }
@@ -87,7 +85,6 @@ impl TmpInode {
                 _ => Body::Special,
             },
             xattrs: Mutex::default(),
-            linkable: AtomicBool::new(false),
             charged: AtomicBool::new(false),
         })
     }
@@ -107,6 +104,11 @@ impl TmpInode {
     /// The filesystem it is on.
     pub fn tmpfs(&self) -> Arc<TmpFs> {
         Arc::clone(&self.fs)
+    }
+
+    /// It has no name (memfd_create(2)).
+    pub fn forget_links(&self) {
+        self.set_links(0);
     }
 
     /// The bytes of a regular file.
@@ -226,16 +228,6 @@ impl TmpInode {
 
 /// For overlays, which use inodes without names as their upper ones, and in tests whole trees as lower ones.
 impl TmpInode {
-    /// It may get a first name.
-    pub(in crate::fs::types) fn make_linkable(&self) {
-        self.linkable.store(true, Ordering::Relaxed);
-    }
-
-    /// Whether it may get a first name; only once.
-    pub(in crate::fs::types) fn take_linkable(&self) -> bool {
-        self.linkable.swap(false, Ordering::Relaxed)
-    }
-
     /// Takes over the links and times of the file it is a copy of.
     pub(in crate::fs::types) fn adopt(&self, attr: &Attr) {
         let mut meta = self.meta.write();
@@ -378,7 +370,6 @@ impl Inode for TmpInode {
         self.directory()?;
         let inode = self.fs.unnamed_file(node, false)?;
         inode.set_links(0);
-        inode.make_linkable();
         Ok(inode)
     }
 
@@ -388,7 +379,7 @@ impl Inode for TmpInode {
             return Err(Errno::EPERM);
         }
         let nlink = target.meta.read().nlink;
-        if nlink == 0 && !target.linkable.swap(false, Ordering::Relaxed) {
+        if nlink == 0 && !target.common.linkable.swap(false, Ordering::Relaxed) {
             return Err(Errno::ENOENT);
         }
         if nlink == u32::MAX {
