@@ -26,8 +26,6 @@ use crate::control::protocol::{self, MountFlags, MountKind};
 
 /// How many threads can talk to the gofer at once.
 const CONNECTIONS: usize = 4;
-/// Size of a tmpfs that says nothing about it, when the sandbox has no memory limit.
-const TMPFS_BYTES: u64 = 1 << 30;
 
 /// The root, and what goes on top of it.
 pub(super) fn build(
@@ -57,13 +55,16 @@ pub(super) fn build(
         };
         attachments.push(Attachment { at, change });
     }
-    let root = filesystem(kernel, &gofer, &first.kind)?
-        .unwrap_or_else(|| TmpFs::new(kernel.new_dev(), &TmpOptions::with_size(TMPFS_BYTES)));
+    let root = filesystem(kernel, &gofer, &first.kind)?.ok_or(Errno::ENODEV)?;
     Ok((Mount::new(root, b"root", flags(first.flags)), attachments))
 }
 
 /// A new filesystem. `None`: there is no such kind yet.
-fn filesystem(kernel: &Arc<Kernel>, gofer: &Arc<Client>, kind: &MountKind) -> Result<Option<Arc<dyn FileSystem>>, Errno> {
+fn filesystem(
+    kernel: &Arc<Kernel>,
+    gofer: &Arc<Client>,
+    kind: &MountKind,
+) -> Result<Option<Arc<dyn FileSystem>>, Errno> {
     let dev = kernel.new_dev();
     Ok(Some(match *kind {
         MountKind::Tmpfs { size, mode, uid, gid } => {
@@ -75,11 +76,10 @@ fn filesystem(kernel: &Arc<Kernel>, gofer: &Arc<Client>, kind: &MountKind) -> Re
         MountKind::Sysfs => SysFs::new(kernel, dev),
         MountKind::Dev => dev::new(kernel, dev)?,
         MountKind::Devpts => DevPts::new(kernel, dev),
-        MountKind::Gofer { root, overlay, .. } => return host_tree(kernel, gofer, dev, root, overlay).map(Some),
-        MountKind::Mqueue
-        | MountKind::Cgroup
-        | MountKind::Masked
-        | MountKind::ReadOnly => return Ok(None),
+        MountKind::Gofer { root, overlay, .. } => {
+            return host_tree(kernel, gofer, dev, root, overlay).map(Some);
+        }
+        MountKind::Mqueue | MountKind::Cgroup | MountKind::Masked | MountKind::ReadOnly => return Ok(None),
     }))
 }
 

@@ -130,6 +130,10 @@ pub fn supervise(
     while let Ok(Some(event)) = sandbox.control.try_event() {
         said = said.or(error_in(event));
     }
+    // The sentry may have followed a killed gofer before this process has noticed.
+    if let Ok(Some(WaitStatus::Signaled(_, signal, _))) = sandbox.gofer.try_wait() {
+        said = said.or_else(|| Some(killed_gofer(signal)));
+    }
     sandbox.end();
     match (said, ended) {
         (Some(error), _) => Err(error),
@@ -176,7 +180,7 @@ fn error_in(event: Event) -> Option<Error> {
 /// What the gofer said before it ended, if it failed. `None` if the sentry has ended too: then that is the reason.
 pub fn gofer_failure(sandbox: &Sandbox) -> Option<Error> {
     let status = sandbox.gofer.wait().ok()?;
-    if wire::is_closed(sandbox.control.as_fd()) {
+    if wire::is_closed(sandbox.control.as_fd()) && !matches!(status, WaitStatus::Signaled(..)) {
         return None;
     }
     match wire::receive_with::<Event>(sandbox.gofer_control.as_fd(), nix::sys::socket::MsgFlags::MSG_DONTWAIT)
@@ -186,10 +190,14 @@ pub fn gofer_failure(sandbox: &Sandbox) -> Option<Error> {
         }
         Ok(Some((Event::Panicked { message }, _))) => Some(Error::new(format!("gofer: {message}"))),
         _ => Some(Error::new(match status {
-            WaitStatus::Signaled(_, signal, _) => format!("the gofer was killed by {signal}"),
+            WaitStatus::Signaled(_, signal, _) => return Some(killed_gofer(signal)),
             _ => "the gofer ended".to_owned(),
         })),
     }
+}
+
+fn killed_gofer(signal: Signal) -> Error {
+    Error::new(format!("the gofer was killed by {signal}"))
 }
 
 /// Hands a signal on. `SIGTSTP` stops `runsc` as well, `SIGWINCH` is a new window size.

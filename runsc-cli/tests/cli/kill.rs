@@ -84,17 +84,9 @@ fn sleeping() -> Foreground {
     Foreground::start(command)
 }
 
-/// Until guests run everywhere.
-fn no_guests() -> Option<String> {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_sandbox"));
-    command.args(["run", "--", "sleep", "0"]);
-    let output = crate::common::run(command);
-    (!output.status.success()).then(|| format!("skipped: {}", crate::common::stderr(&output)))
-}
-
 #[test]
 fn supervisor_of_a_foreground_run() {
-    if let Some(reason) = no_guests() {
+    if let Some(reason) = impossible() {
         println!("{reason}");
         return;
     }
@@ -103,7 +95,7 @@ fn supervisor_of_a_foreground_run() {
 
 #[test]
 fn sentry_of_a_foreground_run() {
-    if let Some(reason) = no_guests() {
+    if let Some(reason) = impossible() {
         println!("{reason}");
         return;
     }
@@ -113,7 +105,7 @@ fn sentry_of_a_foreground_run() {
 
 #[test]
 fn gofer_of_a_foreground_run() {
-    if let Some(reason) = no_guests() {
+    if let Some(reason) = impossible() {
         println!("{reason}");
         return;
     }
@@ -123,7 +115,7 @@ fn gofer_of_a_foreground_run() {
 
 #[test]
 fn supervisor_of_a_foreground_container() {
-    if let Some(reason) = no_guests() {
+    if let Some(reason) = impossible() {
         println!("{reason}");
         return;
     }

@@ -3,4 +3,5 @@
 mod common;
 mod jail;
 mod kill;
+mod run;
 mod verbs;
