@@ -7,6 +7,7 @@ use std::{
     collections::HashMap,
     net::{IpAddr, Ipv4Addr, Ipv6Addr},
     sync::{Arc, Weak},
+    time::Instant,
 };
 
 use linux_abi::{Errno, Result};
@@ -108,17 +109,20 @@ struct Port<E> {
     connected: HashMap<u64, Claim>,
     /// How many of those got the port from a listener, not from connect(2).
     accepted: usize,
+    /// Claims that outlive their sockets until a time (TIME_WAIT): at most one of each kind.
+    lingering: Vec<(Claim, Instant)>,
 }
 
 impl<E> Default for Port<E> {
     fn default() -> Port<E> {
-        Port { bound: Vec::new(), connected: HashMap::new(), accepted: 0 }
+        Port { bound: Vec::new(), connected: HashMap::new(), accepted: 0, lingering: Vec::new() }
     }
 }
 
 impl<E> Port<E> {
-    fn conflicts(&self, claim: &Claim) -> bool {
-        self.bound.iter().any(|(other, _)| claim.conflicts(other))
+    fn conflicts(&self, claim: &Claim, now: Instant) -> bool {
+        self.lingering.iter().any(|(other, until)| *until > now && claim.conflicts(other))
+            || self.bound.iter().any(|(other, _)| claim.conflicts(other))
             || self.connected.values().any(|other| claim.conflicts(other))
     }
 }
@@ -155,9 +159,10 @@ impl<E> Ports<E> {
     ///
     /// # Errors
     /// `EADDRINUSE`.
-    pub fn bind(&mut self, port: u16, claim: Claim, owner: Weak<E>) -> Result<()> {
+    pub fn bind(&mut self, port: u16, claim: Claim, owner: Weak<E>, now: Instant) -> Result<()> {
         let entry = self.by_port.entry(port).or_default();
-        if entry.conflicts(&claim) {
+        entry.lingering.retain(|(_, until)| *until > now);
+        if entry.conflicts(&claim, now) {
             return Err(Errno::EADDRINUSE);
         }
         entry.bound.push((claim, owner));
@@ -168,12 +173,19 @@ impl<E> Ports<E> {
     ///
     /// # Errors
     /// `EADDRINUSE` when there is none left.
-    pub fn bind_any(&mut self, range: PortRange, random: u32, claim: Claim, owner: Weak<E>) -> Result<u16> {
+    pub fn bind_any(
+        &mut self,
+        range: PortRange,
+        random: u32,
+        claim: Claim,
+        owner: Weak<E>,
+        now: Instant,
+    ) -> Result<u16> {
         // SO_REUSEADDR is for ports one asks for.
         let alone = Claim { reuse: false, ..claim };
         let free = range
             .candidates(random, 1)
-            .find(|port| !self.by_port.get(port).is_some_and(|entry| entry.conflicts(&alone)));
+            .find(|port| !self.by_port.get(port).is_some_and(|entry| entry.conflicts(&alone, now)));
         let port = free.ok_or(Errno::EADDRINUSE)?;
         self.by_port.entry(port).or_default().bound.push((claim, owner));
         Ok(port)
@@ -240,8 +252,33 @@ impl<E> Ports<E> {
             Some(claim) => entry.accepted -= usize::from(claim.accepted),
             None => entry.bound.retain(|(claim, _)| claim.id != id),
         }
-        if entry.bound.is_empty() && entry.connected.is_empty() {
+        if entry.bound.is_empty() && entry.connected.is_empty() && entry.lingering.is_empty() {
             self.by_port.remove(&port);
+        }
+    }
+
+    /// Gives `port` up, but keeps others off it until `until`, as a connection in TIME_WAIT does.
+    pub fn release_later(&mut self, port: u16, id: u64, until: Instant) {
+        if let Some(claim) = self.claim(port, id)
+            && let Some(entry) = self.by_port.get_mut(&port)
+        {
+            let same = |other: &Claim| {
+                (other.coverage, other.reuse, other.reuseport, other.uid)
+                    == (claim.coverage, claim.reuse, claim.reuseport, claim.uid)
+            };
+            entry.lingering.retain(|(other, _)| !same(other));
+            entry.lingering.push((Claim { listening: false, ..claim }, until));
+        }
+        self.release(port, id);
+    }
+
+    /// Changes what the claim of `id` on `port` allows: others are asked when they come.
+    pub fn set_reuse(&mut self, port: u16, id: u64, reuse: bool, reuseport: bool) {
+        let Some(entry) = self.by_port.get_mut(&port) else { return };
+        let bound = entry.bound.iter_mut().map(|(claim, _)| claim).find(|claim| claim.id == id);
+        if let Some(claim) = bound.or_else(|| entry.connected.get_mut(&id)) {
+            claim.reuse = reuse;
+            claim.reuseport = reuseport;
         }
     }
 
@@ -292,8 +329,8 @@ mod tests {
 
     fn try_both(a: Claim, b: Claim) -> bool {
         let mut ports: Ports<()> = Ports::default();
-        ports.bind(80, a, Weak::new()).unwrap();
-        ports.bind(80, b, Weak::new()).is_ok()
+        ports.bind(80, a, Weak::new(), Instant::now()).unwrap();
+        ports.bind(80, b, Weak::new(), Instant::now()).is_ok()
     }
 
     #[test]
@@ -322,8 +359,8 @@ mod tests {
     #[test]
     fn the_second_listener_is_refused() {
         let mut ports: Ports<()> = Ports::default();
-        ports.bind(80, reuse(claim(1, "0.0.0.0", false)), Weak::new()).unwrap();
-        ports.bind(80, reuse(claim(2, "0.0.0.0", false)), Weak::new()).unwrap();
+        ports.bind(80, reuse(claim(1, "0.0.0.0", false)), Weak::new(), Instant::now()).unwrap();
+        ports.bind(80, reuse(claim(2, "0.0.0.0", false)), Weak::new(), Instant::now()).unwrap();
         ports.change(80, 1, &|claim| claim.listening = true).unwrap();
         assert_eq!(ports.change(80, 2, &|claim| claim.listening = true), Err(Errno::EADDRINUSE));
         ports.release(80, 1);
@@ -335,15 +372,15 @@ mod tests {
         let range = PortRange { low: 1000, high: 1009 };
         let mut ports: Ports<()> = Ports::default();
         let mut given: Vec<u16> = (0..10)
-            .map(|id| ports.bind_any(range, 7, claim(id, "0.0.0.0", false), Weak::new()).unwrap())
+            .map(|id| ports.bind_any(range, 7, claim(id, "0.0.0.0", false), Weak::new(), Instant::now()).unwrap())
             .collect();
         assert!(given[..5].iter().all(|port| port % 2 == 1));
         given.sort_unstable();
         assert_eq!(given, (1000..=1009).collect::<Vec<_>>());
-        let more = ports.bind_any(range, 7, reuse(claim(11, "0.0.0.0", false)), Weak::new());
+        let more = ports.bind_any(range, 7, reuse(claim(11, "0.0.0.0", false)), Weak::new(), Instant::now());
         assert_eq!(more, Err(Errno::EADDRINUSE));
         // Another address is another matter; a connection cannot share with those who bound.
-        assert!(ports.bind_any(range, 7, claim(12, "::1", true), Weak::new()).is_ok());
+        assert!(ports.bind_any(range, 7, claim(12, "::1", true), Weak::new(), Instant::now()).is_ok());
         let connect = ports.connect(range, 7, claim(13, "127.0.0.1", false), &|_| true);
         assert_eq!(connect, Err(Errno::EADDRNOTAVAIL));
     }
@@ -357,6 +394,20 @@ mod tests {
         }
         let none = ports.connect(range, 0, claim(9, "127.0.0.1", false), &|_| false);
         assert_eq!(none, Err(Errno::EADDRNOTAVAIL));
-        assert_eq!(ports.bind(1000, claim(10, "0.0.0.0", false), Weak::new()), Err(Errno::EADDRINUSE));
+        assert_eq!(ports.bind(1000, claim(10, "0.0.0.0", false), Weak::new(), Instant::now()), Err(Errno::EADDRINUSE));
+    }
+
+    #[test]
+    fn a_port_in_time_wait_needs_consent_on_both_sides() {
+        let mut ports: Ports<()> = Ports::default();
+        let now = Instant::now();
+        let until = now + std::time::Duration::from_secs(60);
+        ports.bind(80, reuse(claim(1, "127.0.0.1", false)), Weak::new(), now).unwrap();
+        ports.release_later(80, 1, until);
+        let plain = claim(2, "0.0.0.0", false);
+        assert_eq!(ports.bind(80, plain, Weak::new(), now), Err(Errno::EADDRINUSE));
+        ports.bind(80, reuse(plain), Weak::new(), now).unwrap();
+        ports.release(80, 2);
+        ports.bind(80, plain, Weak::new(), until).unwrap();
     }
 }

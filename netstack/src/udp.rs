@@ -58,6 +58,8 @@ pub struct UdpSend {
 struct State {
     /// Local address, what bind(2) made of it, and whether the guest chose the address and the port.
     bound: Option<(SocketAddr, Coverage, bool, bool)>,
+    /// The address the guest chose, when it is bound to no port any more.
+    chosen: Option<IpAddr>,
     peer: Option<SocketAddr>,
     no_receive: bool,
     no_send: bool,
@@ -195,19 +197,30 @@ impl Udp {
         };
         let asked = wish.addr.port();
         let port = if asked == 0 {
-            table.ports.bind_any(self.stack.port_range(), self.stack.random(), claim, Weak::clone(&self.me))?
+            let (range, random) = (self.stack.port_range(), self.stack.random());
+            table.ports.bind_any(range, random, claim, Weak::clone(&self.me), wish.now)?
         } else {
-            table.ports.bind(asked, claim, Weak::clone(&self.me))?;
+            table.ports.bind(asked, claim, Weak::clone(&self.me), wish.now)?;
             asked
         };
         state.bound = Some((SocketAddr::new(ip, port), coverage, !ip.is_unspecified(), asked != 0));
         Ok(())
     }
 
-    fn autobind(&self, wish: &BindWish) -> Result<()> {
-        if self.state.lock().bound.is_some() {
-            return Ok(());
-        }
+    /// Gives the socket a port if it has none.
+    ///
+    /// # Errors
+    /// `EAGAIN` when there is none left.
+    pub fn autobind(&self, wish: &BindWish) -> Result<()> {
+        let chosen = {
+            let state = self.state.lock();
+            if state.bound.is_some() {
+                return Ok(());
+            }
+            state.chosen
+        };
+        let addr = chosen.map_or(wish.addr, |ip| SocketAddr::new(ip, 0));
+        let wish = &BindWish { addr, ..*wish };
         // udp_lib_get_port() fails with EADDRINUSE, which send and connect report as EAGAIN.
         match self.bind(wish) {
             Err(Errno::EADDRINUSE) => Err(Errno::EAGAIN),
@@ -248,6 +261,7 @@ impl Udp {
             if !chose_port {
                 table.ports.release(addr.port(), self.id);
                 state.bound = None;
+                state.chosen = chose_addr.then_some(addr.ip());
             } else if !chose_addr {
                 state.bound = Some((SocketAddr::new(any, addr.port()), coverage, chose_addr, chose_port));
                 let _ = table.ports.change(addr.port(), self.id, &|claim| claim.coverage = coverage);
@@ -418,7 +432,17 @@ impl Udp {
 
     /// The local address.
     pub fn local_addr(&self) -> Option<SocketAddr> {
-        self.state.lock().bound.map(|(addr, ..)| addr)
+        let state = self.state.lock();
+        let chosen = state.chosen.map(|ip| SocketAddr::new(ip, 0));
+        state.bound.map(|(addr, ..)| addr).or(chosen)
+    }
+
+    /// `SO_REUSEADDR` or `SO_REUSEPORT` changed.
+    pub fn set_reuse(&self, reuse: bool, reuseport: bool) {
+        let mut table = self.stack.udp.lock();
+        if let Some((addr, ..)) = self.state.lock().bound {
+            table.ports.set_reuse(addr.port(), self.id, reuse, reuseport);
+        }
     }
 
     /// The peer.
@@ -494,7 +518,7 @@ mod tests {
     use super::*;
 
     fn wish(addr: &str) -> BindWish {
-        BindWish { addr: addr.parse().unwrap(), v6only: false, reuse: false, reuseport: false, uid: 0, free: false }
+        BindWish { addr: addr.parse().unwrap(), v6only: false, reuse: false, reuseport: false, uid: 0, free: false, now: std::time::Instant::now() }
     }
 
     fn to(addr: Option<&str>) -> UdpSend {

@@ -3,15 +3,16 @@
 use std::{
     net::SocketAddr,
     sync::{Arc, Weak},
+    time::Instant,
 };
 
 use linux_abi::{Errno, Result};
 
-use super::{BindWish, Bound, Listener, Phase, Tcp, any_like};
+use super::{BindWish, Bound, Listener, Phase, State, TIME_WAIT, Tcp, any_like};
 use crate::{
     notify::Ready,
     ports::{Claim, Coverage},
-    stack::{Route, Stack, flow_hash},
+    stack::{Route, Stack, TcpTable, flow_hash},
 };
 
 /// How many endpoints may wait for room in a listener's queue (`tcp_max_syn_backlog`); others are refused.
@@ -47,16 +48,16 @@ impl Tcp {
         let claim = self.claim(wish);
         let asked = wish.addr.port();
         let port = if asked == 0 {
-            table.ports.bind_any(self.stack.port_range(), self.stack.random(), claim, Weak::clone(&self.me))?
+            let (range, random) = (self.stack.port_range(), self.stack.random());
+            table.ports.bind_any(range, random, claim, Weak::clone(&self.me), wish.now)?
         } else {
-            table.ports.bind(asked, claim, Weak::clone(&self.me))?;
+            table.ports.bind(asked, claim, Weak::clone(&self.me), wish.now)?;
             asked
         };
         state.bound = Some(Bound {
             addr: SocketAddr::new(ip, port),
             coverage: claim.coverage,
             chose_addr: !ip.is_unspecified(),
-            chose_port: asked != 0,
         });
         Ok(())
     }
@@ -128,6 +129,13 @@ impl Tcp {
         let local = self.choose_local(to, wish)?;
         let outcome = match self.find_listener(local, to) {
             Some(listener) => self.join(&listener, local, to),
+            // Both sides open at once: the connection is with itself.
+            None if local == to => {
+                let mut state = self.state.lock();
+                state.phase = Phase::Connected { told: false };
+                state.peer = self.me.upgrade();
+                Ok(())
+            }
             None => Err(Errno::ECONNREFUSED),
         };
         match outcome {
@@ -180,7 +188,7 @@ impl Tcp {
                 let port = table.ports.connect(range, random, claim, &unique)?;
                 let addr = SocketAddr::new(source, port);
                 state.bound =
-                    Some(Bound { addr, coverage: claim.coverage, chose_addr: false, chose_port: false });
+                    Some(Bound { addr, coverage: claim.coverage, chose_addr: false });
                 addr
             }
         };
@@ -222,7 +230,7 @@ impl Tcp {
             state.peer = Some(me);
             state.peer_addr = Some(local);
             state.bound =
-                Some(Bound { addr: to, coverage: Coverage::of(to.ip(), true), chose_addr: true, chose_port: true });
+                Some(Bound { addr: to, coverage: Coverage::of(to.ip(), true), chose_addr: true });
         }
         {
             let mut table = self.stack.tcp.lock();
@@ -243,7 +251,7 @@ impl Tcp {
         };
         if queued.is_none() {
             child.state.lock().peer = None;
-            child.close(false);
+            child.release_port(None);
             return Err(Errno::ECONNREFUSED);
         }
         {
@@ -290,14 +298,7 @@ impl Tcp {
         let old_peer = state.peer.take();
         if let (Some(bound), Some(to)) = (state.bound, state.peer_addr.take()) {
             table.connections.remove(&(bound.addr, to));
-            if bound.chose_port {
-                let ip = if bound.chose_addr { bound.addr.ip() } else { any_like(bound.addr.ip()) };
-                state.bound = Some(Bound { addr: SocketAddr::new(ip, bound.addr.port()), ..bound });
-                let _ = table.ports.change(bound.addr.port(), self.id, &|claim| claim.coverage = bound.coverage);
-            } else {
-                table.ports.release(bound.addr.port(), self.id);
-                state.bound = None;
-            }
+            self.widen(&mut table, &mut state, bound);
         }
         drop(state);
         drop(table);
@@ -365,20 +366,23 @@ impl Tcp {
         state.fin_received = false;
         let _ = self.take_error();
         if let Some(bound) = state.bound {
-            if bound.chose_port {
-                let ip = if bound.chose_addr { bound.addr.ip() } else { any_like(bound.addr.ip()) };
-                state.bound = Some(Bound { addr: SocketAddr::new(ip, bound.addr.port()), ..bound });
-                let _ = table.ports.change(bound.addr.port(), self.id, &|claim| claim.listening = false);
-            } else {
-                table.ports.release(bound.addr.port(), self.id);
-                state.bound = None;
-            }
+            self.widen(&mut table, &mut state, bound);
+            let _ = table.ports.change(bound.addr.port(), self.id, &|claim| claim.listening = false);
         }
     }
 
+    /// After a connection: the port stays, the address too if the guest chose it (`tcp_disconnect`).
+    fn widen(&self, table: &mut TcpTable, state: &mut State, bound: Bound) {
+        let ip = if bound.chose_addr { bound.addr.ip() } else { any_like(bound.addr.ip()) };
+        state.bound = Some(Bound { addr: SocketAddr::new(ip, bound.addr.port()), ..bound });
+        let _ = table.ports.change(bound.addr.port(), self.id, &|claim| claim.coverage = bound.coverage);
+    }
+
     /// Ends what there is: a connection (by a reset if `abort`), a listener with its queue.
-    fn end(&self, abort: bool) {
-        let (peer, listener, was_connected, finished) = {
+    ///
+    /// True if a connection ended from this end first, so that TIME_WAIT would be here.
+    fn end(&self, abort: bool) -> bool {
+        let (peer, listener, was_connected, finished, fin_received) = {
             let mut table = self.stack.tcp.lock();
             let mut state = self.state.lock();
             if let (Some(bound), Some(to)) = (state.bound, state.peer_addr.take()) {
@@ -386,22 +390,27 @@ impl Tcp {
             }
             let was_connected = matches!(state.phase, Phase::Connected { .. });
             state.phase = Phase::Closed;
-            (state.peer.take(), state.listener.take(), was_connected, state.no_send)
+            (state.peer.take(), state.listener.take(), was_connected, state.no_send, state.fin_received)
         };
         let unread = self.inbox.discard() > 0;
+        let mut waits = false;
         if let Some(peer) = peer
             && was_connected
         {
             if abort || unread {
                 peer.reset();
-            } else if !finished {
-                peer.receive_fin();
+            } else {
+                // Whoever says first that it is done has to wait.
+                waits = !fin_received;
+                if !finished {
+                    peer.receive_fin();
+                }
             }
         }
         if let Some(listener) = listener {
             for child in listener.ready {
                 child.end(true);
-                child.release_port();
+                child.release_port(None);
             }
             for client in listener.waiting {
                 if let Some(client) = client.upgrade() {
@@ -409,20 +418,24 @@ impl Tcp {
                 }
             }
         }
+        waits
     }
 
-    fn release_port(&self) {
+    fn release_port(&self, later: Option<Instant>) {
         let mut table = self.stack.tcp.lock();
         let mut state = self.state.lock();
         if let Some(bound) = state.bound.take() {
-            table.ports.release(bound.addr.port(), self.id);
+            match later {
+                Some(until) => table.ports.release_later(bound.addr.port(), self.id, until),
+                None => table.ports.release(bound.addr.port(), self.id),
+            }
         }
     }
 
     /// close(2). `abort`: `SO_LINGER` with a timeout of zero. Unread data resets the connection too.
-    pub fn close(&self, abort: bool) {
-        self.end(abort);
-        self.release_port();
+    pub fn close(&self, abort: bool, now: Instant) {
+        let waits = self.end(abort);
+        self.release_port(if waits { now.checked_add(TIME_WAIT) } else { None });
         self.announce(Ready::ALL);
     }
 

@@ -1,8 +1,8 @@
 //! TCP between sockets of this stack: byte streams with TCP's states and errors, without segments.
 //!
 //! Each endpoint has an inbox; sending is putting into the peer's. An end of stream (FIN) finishes the peer's inbox, a reset
-//! leaves an error behind. Closing is immediate: there is no TIME_WAIT, and what a closed endpoint sent is in the peer's
-//! inbox already.
+//! leaves an error behind. Closing is immediate: what a closed endpoint sent is in the peer's inbox already. Of
+//! TIME_WAIT only its hold on the port is left.
 //!
 //! * `connect.rs`: bind, listen, connect, accept, shutdown, close. `transfer.rs`: bytes, urgent data, readiness.
 //!
@@ -20,6 +20,7 @@ use std::{
         Arc, OnceLock, Weak,
         atomic::{AtomicI32, AtomicU64, AtomicUsize, Ordering},
     },
+    time::{Duration, Instant},
 };
 
 use linux_abi::{Errno, Result};
@@ -35,6 +36,8 @@ use crate::{
 /// What one side adds to a connection's buffering unless told otherwise: together as much as Linux's autotuning reaches
 /// on the loopback.
 const DEFAULT_CAPACITY: usize = 1_310_720;
+/// How long a port is kept after its connection was closed from this end first (`TCP_TIMEWAIT_LEN`).
+const TIME_WAIT: Duration = Duration::from_secs(60);
 
 /// The state of a connection, with the numbers of /proc/net/tcp and `tcpi_state`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -56,9 +59,8 @@ pub(crate) struct Bound {
     pub(crate) addr: SocketAddr,
     /// What bind(2) made of it, before connect(2) narrowed it down.
     pub(crate) coverage: Coverage,
-    /// The guest asked for this address; for this port.
+    /// The guest asked for this address.
     pub(crate) chose_addr: bool,
-    pub(crate) chose_port: bool,
 }
 
 /// bind(2)'s wishes.
@@ -72,6 +74,7 @@ pub struct BindWish {
     pub uid: u32,
     /// Any address may be bound to (`IP_FREEBIND`).
     pub free: bool,
+    pub now: Instant,
 }
 
 impl BindWish {
@@ -223,6 +226,14 @@ impl Tcp {
     /// Whether an error is pending.
     pub fn has_error(&self) -> bool {
         self.error.load(Ordering::Acquire) != 0
+    }
+
+    /// `SO_REUSEADDR` or `SO_REUSEPORT` changed.
+    pub fn set_reuse(&self, reuse: bool, reuseport: bool) {
+        let mut table = self.stack.tcp.lock();
+        if let Some(bound) = self.state.lock().bound {
+            table.ports.set_reuse(bound.addr.port(), self.id, reuse, reuseport);
+        }
     }
 
     /// How much this side buffers of what it sends and of what it receives; `None` for the default.

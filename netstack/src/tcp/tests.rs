@@ -3,7 +3,7 @@
 use super::{transfer::TcpRecv, *};
 
 fn wish(addr: &str) -> BindWish {
-    BindWish { addr: addr.parse().unwrap(), v6only: false, reuse: false, reuseport: false, uid: 0, free: false }
+    BindWish { addr: addr.parse().unwrap(), v6only: false, reuse: false, reuseport: false, uid: 0, free: false, now: Instant::now() }
 }
 
 fn any() -> BindWish {
@@ -24,10 +24,14 @@ fn dial(stack: &Arc<Stack>, addr: &str) -> Result<Arc<Tcp>> {
 }
 
 fn pair(stack: &Arc<Stack>) -> (Arc<Tcp>, Arc<Tcp>) {
-    let server = listener(stack, "127.0.0.1:4000", 1);
-    let client = dial(stack, "127.0.0.1:4000").unwrap();
+    pair_at(stack, "127.0.0.1:4000")
+}
+
+fn pair_at(stack: &Arc<Stack>, at: &str) -> (Arc<Tcp>, Arc<Tcp>) {
+    let server = listener(stack, at, 1);
+    let client = dial(stack, at).unwrap();
     let accepted = server.accept().unwrap();
-    server.close(false);
+    server.close(false, Instant::now());
     (client, accepted)
 }
 
@@ -70,7 +74,7 @@ fn a_connection_carries_bytes_both_ways_and_closes_by_halves() {
     assert_eq!(b.ready(1).0 & (RDHUP | IN | HUP), RDHUP | IN);
     send(&b, b"pong").unwrap();
     assert_eq!(recv(&b, 10).unwrap(), b"");
-    b.close(false);
+    b.close(false, Instant::now());
     assert_eq!(recv(&a, 10).unwrap(), b"pong");
     assert_eq!(recv(&a, 10).unwrap(), b"");
     assert_eq!(a.ready(1).0 & (HUP | ERR), HUP);
@@ -80,7 +84,7 @@ fn a_connection_carries_bytes_both_ways_and_closes_by_halves() {
 fn writing_to_a_closed_peer_works_once() {
     let stack = Stack::new(1);
     let (a, b) = pair(&stack);
-    b.close(false);
+    b.close(false, Instant::now());
     assert_eq!(recv(&a, 10).unwrap(), b"");
     assert_eq!(send(&a, b"lost"), Ok(4));
     assert_eq!(a.ready(1).0 & (HUP | ERR), HUP | ERR);
@@ -94,14 +98,14 @@ fn aborting_and_unread_data_reset() {
     let stack = Stack::new(1);
     let (a, b) = pair(&stack);
     send(&b, b"kept").unwrap();
-    b.close(true);
+    b.close(true, Instant::now());
     assert_eq!(recv(&a, 10).unwrap(), b"kept");
     assert_eq!(recv(&a, 10), Err(Errno::ECONNRESET));
     assert_eq!(recv(&a, 10).unwrap(), b"");
     assert_eq!(send(&a, b"x"), Err(Errno::EPIPE));
-    let (a, b) = pair(&stack);
+    let (a, b) = pair_at(&stack, "127.0.0.1:4001");
     send(&a, b"unread").unwrap();
-    b.close(false);
+    b.close(false, Instant::now());
     assert_eq!(send(&a, b"x"), Err(Errno::ECONNRESET));
 }
 
@@ -140,7 +144,7 @@ fn a_full_backlog_makes_others_wait() {
     assert_eq!(second.connect_result(), Ok(()));
     let third = stack.tcp();
     assert_eq!(third.connect(to, &any(), true), Err(Errno::EINPROGRESS));
-    server.close(false);
+    server.close(false, Instant::now());
     assert_eq!(third.connect_result(), Err(Errno::ECONNREFUSED));
     assert_eq!(recv(&second, 1), Err(Errno::ECONNRESET));
     assert_eq!(recv(&first, 1), Err(Errno::EAGAIN));
@@ -152,9 +156,12 @@ fn ports_come_back_and_connections_hold_them() {
     let (client, accepted) = pair(&stack);
     // The accepted connection still has the port.
     assert_eq!(stack.tcp().bind(&wish("127.0.0.1:4000")), Err(Errno::EADDRINUSE));
-    accepted.close(false);
-    client.close(false);
-    stack.tcp().bind(&wish("127.0.0.1:4000")).unwrap();
+    accepted.close(false, Instant::now());
+    client.close(false, Instant::now());
+    // It was closed from this end first.
+    assert_eq!(stack.tcp().bind(&wish("127.0.0.1:4000")), Err(Errno::EADDRINUSE));
+    let late = BindWish { now: Instant::now() + TIME_WAIT, ..wish("127.0.0.1:4000") };
+    stack.tcp().bind(&late).unwrap();
     assert!(stack.tcp.lock().connections.is_empty());
     let server = listener(&stack, "127.0.0.1:4001", 9);
     let ports: Vec<u16> =
@@ -166,7 +173,7 @@ fn ports_come_back_and_connections_hold_them() {
     bound.disconnect();
     assert_eq!(bound.local_addr(), Some("127.0.0.1:4500".parse().unwrap()));
     bound.connect("127.0.0.1:4001".parse().unwrap(), &any(), false).unwrap();
-    server.close(false);
+    server.close(false, Instant::now());
     assert_eq!(recv(&bound, 1), Err(Errno::ECONNRESET));
 }
 
@@ -201,4 +208,16 @@ fn full_buffers_block_until_a_third_is_free() {
     assert_eq!(a.ready(1).0 & OUT, OUT);
     assert_eq!(b.ready(5001).0 & IN, 0);
     assert_eq!(b.ready(5000).0 & IN, IN);
+}
+
+#[test]
+fn a_socket_can_connect_to_itself() {
+    let stack = Stack::new(1);
+    let tcp = stack.tcp();
+    tcp.bind(&wish("127.0.0.1:4000")).unwrap();
+    tcp.connect("127.0.0.1:4000".parse().unwrap(), &any(), false).unwrap();
+    send(&tcp, b"echo").unwrap();
+    assert_eq!(recv(&tcp, 10).unwrap(), b"echo");
+    tcp.close(false, Instant::now());
+    assert_eq!(Arc::strong_count(&tcp), 1);
 }

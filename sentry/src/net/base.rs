@@ -210,6 +210,18 @@ impl SocketBase {
         self.mark.load(Ordering::Relaxed)
     }
 
+    /// `SO_PEEK_OFF`, when on: where `MSG_PEEK` looks.
+    pub fn peek_offset(&self) -> Option<usize> {
+        usize::try_from(self.peek_off.load(Ordering::Relaxed)).ok()
+    }
+
+    /// Moves the peek offset on after peeking at `bytes`, or back after they were taken.
+    pub fn move_peek_offset(&self, bytes: usize, peeked: bool) {
+        let Some(offset) = self.peek_offset() else { return };
+        let moved = if peeked { offset.saturating_add(bytes) } else { offset.saturating_sub(bytes) };
+        self.peek_off.store(i32::try_from(moved).unwrap_or(i32::MAX), Ordering::Relaxed);
+    }
+
     /// Makes `error` pending.
     pub fn set_error(&self, error: Errno) {
         self.error.store(error.raw(), Ordering::Release);
@@ -421,8 +433,7 @@ pub fn set_option(socket: &dyn Socket, caller: Caller<'_>, name: i32, value: &[u
             base.timestamping.store(number, Ordering::Relaxed);
         }
         abi::SO_PEEK_OFF => {
-            // Peeking at an offset is not supported: only switching it off is.
-            if base.domain != abi::AF_UNIX || number >= 0 {
+            if base.domain != abi::AF_UNIX || base.kind != abi::SOCK_STREAM {
                 return Err(Errno::EOPNOTSUPP);
             }
             base.peek_off.store(number, Ordering::Relaxed);

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use linux_abi::{Errno, Result, UserAddr, socket as abi};
 
-use super::socket::Socket;
+use super::{interface, socket::Socket};
 use crate::{
     fs::file::File,
     task::{ThreadCx, usermem::UserMemory},
@@ -33,7 +33,7 @@ pub fn ioctl(socket: &Arc<dyn Socket>, cx: &mut ThreadCx, file: &Arc<File>, requ
             return Ok(0);
         }
         abi::SIOCGSTAMP | abi::SIOCGSTAMPNS => return Err(Errno::ENOENT),
-        _ => return socket.ioctl(cx, file, request, arg),
+        _ => return interface::ioctl(cx, request, arg),
     };
     let number = i32::try_from(number).unwrap_or(i32::MAX);
     cx.write_obj(UserAddr(arg), &number)?;

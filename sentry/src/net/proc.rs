@@ -10,32 +10,42 @@ use linux_abi::socket::{SOCK_SEQPACKET, SOCK_STREAM};
 use super::{base::SocketBase, socket::Socket};
 use crate::kernel::Kernel;
 
-/// The files there are, and how to make their content.
-pub const FILES: &[(&str, fn(&Kernel) -> String)] = &[
-    ("arp", |_| "IP address       HW type     Flags       HW address            Mask     Device\n".into()),
-    ("dev", |_| dev()),
-    ("if_inet6", |_| "00000000000000000000000000000001 01 80 10 80       lo\n".into()),
-    ("igmp", |_| "Idx\tDevice    : Count Querier\tGroup    Users Timer\tReporter\n".into()),
-    ("ipv6_route", |_| ipv6_route()),
-    ("netlink", |_| {
-        "sk               Eth Pid        Groups   Rmem     Wmem     Dump  Locks    Drops    Inode\n".into()
-    }),
-    ("packet", |_| "sk               RefCnt Type Proto  Iface R Rmem   User   Inode\n".into()),
-    ("protocols", |_| protocols()),
-    ("raw", |_| udp_header(false)),
-    ("raw6", |_| udp_header(true)),
-    ("route", |_| route()),
-    ("snmp", |_| snmp()),
-    ("sockstat", sockstat),
-    ("sockstat6", |_| "TCP6: inuse 0\nUDP6: inuse 0\nUDPLITE6: inuse 0\nRAW6: inuse 0\nFRAG6: inuse 0 memory 0\n".into()),
-    ("tcp", |kernel| tcp(kernel, false)),
-    ("tcp6", |kernel| tcp(kernel, true)),
-    ("udp", |kernel| udp(kernel, false)),
-    ("udp6", |kernel| udp(kernel, true)),
-    ("udplite", |_| udp_header(false)),
-    ("udplite6", |_| udp_header(true)),
-    ("unix", unix),
-];
+/// /proc/net/arp.
+pub fn arp() -> String {
+    "IP address       HW type     Flags       HW address            Mask     Device\n".to_owned()
+}
+
+/// /proc/net/if_inet6.
+pub fn if_inet6() -> String {
+    "00000000000000000000000000000001 01 80 10 80       lo\n".to_owned()
+}
+
+/// /proc/net/igmp.
+pub fn igmp() -> String {
+    "Idx\tDevice    : Count Querier\tGroup    Users Timer\tReporter\n".to_owned()
+}
+
+/// /proc/net/netlink.
+pub fn netlink() -> String {
+    "sk               Eth Pid        Groups   Rmem     Wmem     Dump  Locks    Drops    Inode\n".to_owned()
+}
+
+/// /proc/net/packet.
+pub fn packet() -> String {
+    "sk               RefCnt Type Proto  Iface R Rmem   User   Inode\n".to_owned()
+}
+
+/// /proc/net/raw, or with `v6` /proc/net/raw6: there are none.
+pub fn raw(v6: bool) -> String {
+    udp_header(v6).replacen("   sl", "  sl", 1)
+}
+
+/// /proc/net/sockstat6.
+pub fn sockstat6(kernel: &Kernel) -> String {
+    let tcp = kernel.net.stack.tcp_rows().iter().filter(|row| is_v6(row.local)).count();
+    let udp = kernel.net.stack.udp_rows().iter().filter(|row| is_v6(row.local)).count();
+    format!("TCP6: inuse {tcp}\nUDP6: inuse {udp}\nUDPLITE6: inuse 0\nRAW6: inuse 0\nFRAG6: inuse 0 memory 0\n")
+}
 
 /// An address as in /proc/net/tcp: each 32-bit word as a native number.
 fn hex(address: SocketAddr, v6: bool) -> String {
@@ -143,7 +153,8 @@ pub fn unix(kernel: &Kernel) -> String {
     text
 }
 
-fn dev() -> String {
+/// /proc/net/dev.
+pub fn dev() -> String {
     let zeros = "       0       0    0    0    0     0          0         0";
     format!(
         "Inter-|   Receive                                                |  Transmit\n \
@@ -153,16 +164,19 @@ fn dev() -> String {
     )
 }
 
-fn route() -> String {
+/// /proc/net/route.
+pub fn route() -> String {
     format!("{:<127}\n", "Iface\tDestination\tGateway \tFlags\tRefCnt\tUse\tMetric\tMask\t\tMTU\tWindow\tIRTT")
 }
 
-fn ipv6_route() -> String {
+/// /proc/net/ipv6_route.
+pub fn ipv6_route() -> String {
     let zero = "00000000000000000000000000000000";
     format!("00000000000000000000000000000001 80 {zero} 00 {zero} 00000000 00000002 00000000 80200001       lo\n")
 }
 
-fn sockstat(kernel: &Kernel) -> String {
+/// /proc/net/sockstat.
+pub fn sockstat(kernel: &Kernel) -> String {
     let tcp = kernel.net.stack.tcp_rows().len();
     let udp = kernel.net.stack.udp_rows().len();
     let used = tcp + udp + kernel.net.unix.list().len();
@@ -172,7 +186,8 @@ fn sockstat(kernel: &Kernel) -> String {
     )
 }
 
-fn protocols() -> String {
+/// /proc/net/protocols.
+pub fn protocols() -> String {
     let mut text = String::from(
         "protocol  size sockets  memory press maxhdr  slab module     cl co di ac io in de sh ss gs se re bi br ha uh gp em\n",
     );
@@ -189,7 +204,8 @@ fn protocols() -> String {
     text
 }
 
-fn snmp() -> String {
+/// /proc/net/snmp.
+pub fn snmp() -> String {
     let mut text = String::new();
     for (name, columns) in [
         (

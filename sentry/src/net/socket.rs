@@ -11,11 +11,8 @@ use linux_abi::{Errno, Result};
 use super::{address::SocketAddress, base::SocketBase, control::ControlMessage};
 use crate::{
     credentials::Credentials,
-    fs::{
-        file::File,
-        io::{Sink, Source},
-    },
-    task::{Pid, Task, ThreadCx},
+    fs::io::{Sink, Source},
+    task::{Pid, Task},
     wait::{Events, Watch},
 };
 
@@ -100,6 +97,8 @@ pub struct SendArgs<'a> {
 pub struct RecvArgs {
     /// `MSG_*`.
     pub flags: u32,
+    /// `O_NONBLOCK` or `MSG_DONTWAIT`: after shutdown(2), some sockets only let waiting calls see the end.
+    pub nonblocking: bool,
     /// The call can take control messages.
     pub want_control: bool,
     /// `EAGAIN` while less than this of a stream is queued and more may come (`MSG_PEEK | MSG_WAITALL`).
@@ -245,14 +244,6 @@ pub trait Socket: Send + Sync {
 
     /// Told after an option of [`SocketBase`] changed.
     fn option_changed(&self, _name: i32) {}
-
-    /// ioctl(2) requests that only this family knows. The others are answered by `net/ioctl.rs`.
-    ///
-    /// # Errors
-    /// `ENOTTY`.
-    fn ioctl(&self, _cx: &mut ThreadCx, _file: &Arc<File>, _request: u32, _arg: u64) -> Result<u64> {
-        Err(Errno::ENOTTY)
-    }
 
     /// `FIONREAD`: bytes that can be read (of a message type: of the first message).
     ///

@@ -157,6 +157,7 @@ fn receive(
     let mut sink = UserSink::new(context.as_mut(), segments);
     let base = socket.base();
     let nonblocking = file.nonblocking() || args.flags & MSG_DONTWAIT != 0;
+    args.nonblocking = nonblocking;
     let len = sink.remaining();
     let stream = base.kind == SOCK_STREAM;
     let target = if args.flags & MSG_WAITALL != 0 { len } else { base.rcvlowat().min(len) };
@@ -312,7 +313,7 @@ fn receive_message(
     flags: u32,
 ) -> SysResult<usize> {
     let (header, segments) = MsgHdr::read(cx, msg)?;
-    let args = RecvArgs { flags, want_control: header.controllen > 0, at_least: 0 };
+    let args = RecvArgs { flags, want_control: header.controllen > 0, ..RecvArgs::default() };
     let mut got = receive(cx, file, socket, &segments, args)?;
     let room = usize::try_from(header.controllen).unwrap_or(usize::MAX).min(SOCKADDR_STORAGE << 10);
     let room = if header.control == 0 { 0 } else { room };

@@ -124,5 +124,6 @@ fn wish(base: &SocketBase, options: &InetOptions, addr: SocketAddr) -> BindWish 
         reuseport: flags.contains(Flags::REUSEPORT),
         uid: base.inode.uid(),
         free: options.is_freebind(),
+        now: std::time::Instant::now(),
     }
 }

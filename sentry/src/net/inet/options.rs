@@ -15,14 +15,16 @@ struct Number {
     default: i32,
     min: i32,
     max: i32,
+    /// It is on or off: whatever was set, one is read back.
+    is_flag: bool,
 }
 
 const fn number(level: i32, name: i32, default: i32, min: i32, max: i32) -> Number {
-    Number { level, name, default, min, max }
+    Number { level, name, default, min, max, is_flag: false }
 }
 
 const fn flag(level: i32, name: i32) -> Number {
-    number(level, name, 0, 0, i32::MAX)
+    Number { level, name, default: 0, min: 0, max: 1, is_flag: true }
 }
 
 const IP: i32 = abi::SOL_IP;
@@ -87,11 +89,6 @@ const TABLE: &[Number] = &[
     flag(UDP, abi::UDP_NO_CHECK6_RX),
 ];
 
-/// Options that are on or off: whatever was set, one is read back.
-const fn is_flag(option: &Number) -> bool {
-    option.default == 0 && option.min == 0 && option.max == i32::MAX
-}
-
 fn find(level: i32, name: i32) -> Option<&'static Number> {
     TABLE.iter().find(|option| option.level == level && option.name == name)
 }
@@ -153,7 +150,7 @@ impl InetOptions {
             (IPV6, abi::IPV6_MULTICAST_IF) => return Ok(i32::from(self.multicast_out()).to_ne_bytes().to_vec()),
             _ => {}
         }
-        let option = find(level, name).ok_or(Errno::ENOPROTOOPT)?;
+        find(level, name).ok_or(Errno::ENOPROTOOPT)?;
         let value = self.get(level, name);
         // ip_getsockopt: a caller with less room than an int gets a byte, if the value is one.
         if let Ok(byte) = u8::try_from(value)
@@ -162,7 +159,6 @@ impl InetOptions {
         {
             return Ok(vec![byte]);
         }
-        let value = if is_flag(option) { i32::from(value != 0) } else { value };
         Ok(value.to_ne_bytes().to_vec())
     }
 
@@ -193,7 +189,7 @@ impl InetOptions {
             ([byte, ..], IP) if value.len() < 4 => i32::from(*byte),
             _ => decode_int(value)?,
         };
-        if is_flag(option) {
+        if option.is_flag {
             number = i32::from(number != 0);
         }
         let default_hops = matches!(

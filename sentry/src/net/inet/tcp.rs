@@ -1,12 +1,12 @@
 //! TCP sockets (tcp(7)).
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Instant};
 
 use linux_abi::{
     Errno, Result,
     socket::{
-        IP_MTU, IPV6_V6ONLY, MSG_FASTOPEN, MSG_OOB, MSG_PEEK, MSG_TRUNC, SO_RCVBUF, SO_RCVBUFFORCE, SO_RCVLOWAT, SO_SNDBUF,
-        SO_SNDBUFFORCE, SOL_IP, SOL_IPV6, SOL_SOCKET, SOL_TCP, SOMAXCONN, TCP_CONGESTION, TCP_INFO, TCP_MAXSEG,
+        IP_MTU, IPV6_V6ONLY, MSG_FASTOPEN, MSG_OOB, MSG_PEEK, MSG_TRUNC, SO_RCVBUF, SO_RCVBUFFORCE, SO_RCVLOWAT, SO_REUSEADDR, SO_REUSEPORT,
+        SO_SNDBUF,         SO_SNDBUFFORCE, SOL_IP, SOL_IPV6, SOL_SOCKET, SOL_TCP, SOMAXCONN, TCP_CONGESTION, TCP_INFO, TCP_MAXSEG,
     },
 };
 use netstack::{
@@ -267,19 +267,13 @@ impl Socket for TcpSocket {
     fn option_changed(&self, name: i32) {
         match name {
             SO_SNDBUF | SO_SNDBUFFORCE | SO_RCVBUF | SO_RCVBUFFORCE => self.apply_buffers(),
+            SO_REUSEADDR | SO_REUSEPORT => {
+                let flags = self.base.flags();
+                self.tcp.set_reuse(flags.contains(Flags::REUSEADDR), flags.contains(Flags::REUSEPORT));
+            }
             SO_RCVLOWAT => self.base.queue.wake(Events::IN | Events::RDNORM),
             _ => {}
         }
-    }
-
-    fn ioctl(
-        &self,
-        cx: &mut crate::task::ThreadCx,
-        _file: &Arc<crate::fs::file::File>,
-        request: u32,
-        arg: u64,
-    ) -> Result<u64> {
-        crate::net::interface::ioctl(cx, request, arg)
     }
 
     fn readable_bytes(&self) -> Result<usize> {
@@ -310,6 +304,6 @@ impl Socket for TcpSocket {
     }
 
     fn close(&self) {
-        self.tcp.close(self.base.linger() == Some(0));
+        self.tcp.close(self.base.linger() == Some(0), Instant::now());
     }
 }

@@ -7,7 +7,7 @@ use linux_abi::{
     socket::{
         AF_INET6, IP_ADD_MEMBERSHIP, IP_DROP_MEMBERSHIP, IP_MTU, IP_MULTICAST_TTL, IP_RECVERR, IP_TOS, IP_TTL, IPV6_JOIN_GROUP,
         IPV6_LEAVE_GROUP, IPV6_RECVERR, IPV6_TCLASS, IPV6_UNICAST_HOPS, IPV6_V6ONLY, MSG_OOB, MSG_PEEK, MSG_TRUNC,
-        SO_RCVBUF, SO_RCVBUFFORCE, SOL_IP, SOL_IPV6, SOL_SOCKET,
+        SO_RCVBUF, SO_RCVBUFFORCE, SO_REUSEADDR, SO_REUSEPORT, SOL_IP, SOL_IPV6, SOL_SOCKET,
     },
 };
 use netstack::{
@@ -21,17 +21,12 @@ use super::{
     wish,
 };
 use crate::{
-    fs::{
-        file::File,
-        io::{Sink, Source},
-    },
+    fs::io::{Sink, Source},
     net::{
         address::SocketAddress,
         base::{Flags, SocketBase},
-        interface,
         socket::{Caller, Received, RecvArgs, SendArgs, Shutdown, Socket},
     },
-    task::ThreadCx,
     wait::{Events, Watch},
 };
 
@@ -120,6 +115,8 @@ impl Socket for UdpSocket {
         if args.flags & MSG_OOB != 0 {
             return Err(Errno::EOPNOTSUPP);
         }
+        let wish = wish(&self.base, &self.options, any(self.base.domain));
+        self.udp.autobind(&wish)?;
         let mut how = self.how(args.to)?;
         control::apply(&args.control, self.base.domain, &mut how)?;
         self.udp.may_send(&how, len)?;
@@ -130,7 +127,7 @@ impl Socket for UdpSocket {
         {
             return Err(Errno::EFAULT);
         }
-        self.udp.send(&how, data, &wish(&self.base, &self.options, any(self.base.domain)))?;
+        self.udp.send(&how, data, &wish)?;
         source.advance(len);
         Ok(len)
     }
@@ -159,7 +156,10 @@ impl Socket for UdpSocket {
                 flags: if want < datagram.data.len() { MSG_TRUNC } else { 0 },
             })
         })?;
-        Ok(received.unwrap_or_default())
+        match received {
+            None if args.nonblocking => Err(Errno::EAGAIN),
+            received => Ok(received.unwrap_or_default()),
+        }
     }
 
     fn shutdown(&self, how: Shutdown) -> Result<()> {
@@ -199,13 +199,14 @@ impl Socket for UdpSocket {
     }
 
     fn option_changed(&self, name: i32) {
-        if matches!(name, SO_RCVBUF | SO_RCVBUFFORCE) {
-            self.udp.set_receive_limit(self.base.rcvbuf());
+        match name {
+            SO_RCVBUF | SO_RCVBUFFORCE => self.udp.set_receive_limit(self.base.rcvbuf()),
+            SO_REUSEADDR | SO_REUSEPORT => {
+                let flags = self.base.flags();
+                self.udp.set_reuse(flags.contains(Flags::REUSEADDR), flags.contains(Flags::REUSEPORT));
+            }
+            _ => {}
         }
-    }
-
-    fn ioctl(&self, cx: &mut ThreadCx, _file: &Arc<File>, request: u32, arg: u64) -> Result<u64> {
-        interface::ioctl(cx, request, arg)
     }
 
     fn readable_bytes(&self) -> Result<usize> {

@@ -5,7 +5,10 @@
 
 mod route;
 
-use std::{collections::{HashSet, VecDeque}, sync::Arc};
+use std::{
+    collections::{HashSet, VecDeque},
+    sync::Arc,
+};
 
 use linux_abi::{
     Errno, Result,
@@ -19,11 +22,7 @@ use super::{
     socket::{Caller, Received, RecvArgs, SendArgs, Shutdown, Socket},
 };
 use crate::{
-    fs::{
-        file::File,
-        io::{Sink, Source},
-    },
-    task::ThreadCx,
+    fs::io::{Sink, Source},
     wait::{Events, Watch},
 };
 
@@ -245,10 +244,6 @@ impl Socket for NetlinkSocket {
             *option = value != 0;
         }
         Ok(())
-    }
-
-    fn ioctl(&self, cx: &mut ThreadCx, _file: &Arc<File>, request: u32, arg: u64) -> Result<u64> {
-        super::interface::ioctl(cx, request, arg)
     }
 
     fn readable_bytes(&self) -> Result<usize> {

@@ -111,7 +111,7 @@ impl UnixSocket {
         let pass_creds = self.passes_creds();
         let mut creds: Option<Option<Ucred>> = None;
         let mut files: Vec<Arc<File>> = Vec::new();
-        let mode = if peek { ReadMode::Peek(0) } else { ReadMode::Consume };
+        let mode = if peek { ReadMode::Peek(self.base.peek_offset().unwrap_or(0)) } else { ReadMode::Consume };
         if sink.remaining() == 0 {
             return Ok(Received::default());
         }
@@ -142,6 +142,7 @@ impl UnixSocket {
                 return Err(errno);
             }
         };
+        self.base.move_peek_offset(done.bytes, peek);
         if done.bytes == 0 {
             // The end: an error that came with it is reported first.
             self.base.take_error()?;
@@ -292,6 +293,10 @@ impl UnixSocket {
         if !peek {
             self.room.wake(WRITABLE);
         }
-        Ok(received.unwrap_or_default())
+        match received {
+            // A datagram socket that was shut down: only waiting calls see the end.
+            None if args.nonblocking && self.base.kind != SOCK_SEQPACKET => Err(Errno::EAGAIN),
+            received => Ok(received.unwrap_or_default()),
+        }
     }
 }

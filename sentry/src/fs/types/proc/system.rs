@@ -85,31 +85,3 @@ pub(super) fn version(_kernel: &Kernel, _task: &Task) -> Vec<u8> {
 pub(super) fn vmstat(_kernel: &Kernel, _task: &Task) -> Vec<u8> {
     b"nr_free_pages 0\npgpgin 0\npgpgout 0\npswpin 0\npswpout 0\npgfault 0\npgmajfault 0\n".to_vec()
 }
-
-pub(super) fn net_dev(_kernel: &Kernel, _task: &Task) -> Vec<u8> {
-    b"Inter-|   Receive                                                |  Transmit\n face |bytes    packets errs drop fifo frame compressed multicast|bytes    packets errs drop fifo colls carrier compressed\n    lo:       0       0    0    0    0     0          0         0        0       0    0    0    0     0       0          0\n".to_vec()
-}
-
-const TCP_HEAD: &[u8] = b"  sl  local_address rem_address   st tx_queue rx_queue tr tm->when retrnsmt   uid  timeout inode\n";
-const TCP6_HEAD: &[u8] = b"  sl  local_address                         remote_address                        st tx_queue rx_queue tr tm->when retrnsmt   uid  timeout inode\n";
-const UDP_HEAD: &[u8] = b"  sl  local_address rem_address   st tx_queue rx_queue tr tm->when retrnsmt   uid  timeout inode ref pointer drops\n";
-
-pub(super) fn net_tcp(_kernel: &Kernel, _task: &Task) -> Vec<u8> {
-    TCP_HEAD.to_vec()
-}
-
-pub(super) fn net_tcp6(_kernel: &Kernel, _task: &Task) -> Vec<u8> {
-    TCP6_HEAD.to_vec()
-}
-
-pub(super) fn net_udp(_kernel: &Kernel, _task: &Task) -> Vec<u8> {
-    UDP_HEAD.to_vec()
-}
-
-pub(super) fn net_udp6(_kernel: &Kernel, _task: &Task) -> Vec<u8> {
-    UDP_HEAD.to_vec()
-}
-
-pub(super) fn net_unix(_kernel: &Kernel, _task: &Task) -> Vec<u8> {
-    b"Num       RefCount Protocol Flags    Type St Inode Path\n".to_vec()
-}

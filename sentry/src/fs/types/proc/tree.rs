@@ -3,7 +3,7 @@
 use linux_abi::Result;
 
 use super::{sysctl, system};
-use crate::{fs::inode::FileType, kernel::Kernel, task::Task};
+use crate::{fs::inode::FileType, kernel::Kernel, net::proc as net, task::Task};
 
 /// A name and what is behind it.
 pub(super) struct Entry {
@@ -107,22 +107,25 @@ static SYSVIPC: &[Entry] = &[
 
 /// /proc/PID/net.
 pub(super) static NET: &[Entry] = &[
-    text("arp", |_, _| b"IP address       HW type     Flags       HW address            Mask     Device\n".to_vec()),
-    text("dev", system::net_dev),
-    text("if_inet6", |_, _| b"00000000000000000000000000000001 01 80 10 80       lo\n".to_vec()),
-    text("igmp", |_, _| b"Idx\tDevice    : Count Querier\tGroup    Users Timer\tReporter\n".to_vec()),
-    text("ipv6_route", |_, _| Vec::new()),
-    text("netlink", |_, _| b"sk               Eth Pid        Groups   Rmem     Wmem     Dump  Locks    Drops    Inode\n".to_vec()),
-    text("packet", |_, _| b"sk               RefCnt Type Proto  Iface R Rmem   User   Inode\n".to_vec()),
-    text("raw", |_, _| b"  sl  local_address rem_address   st tx_queue rx_queue tr tm->when retrnsmt   uid  timeout inode ref pointer drops\n".to_vec()),
-    text("route", |_, _| b"Iface\tDestination\tGateway \tFlags\tRefCnt\tUse\tMetric\tMask\t\tMTU\tWindow\tIRTT\n".to_vec()),
-    text("snmp", |_, _| Vec::new()),
-    text("sockstat", |_, _| b"sockets: used 0\nTCP: inuse 0 orphan 0 tw 0 alloc 0 mem 0\nUDP: inuse 0 mem 0\nRAW: inuse 0\nFRAG: inuse 0 memory 0\n".to_vec()),
-    text("tcp", system::net_tcp),
-    text("tcp6", system::net_tcp6),
-    text("udp", system::net_udp),
-    text("udp6", system::net_udp6),
-    text("unix", system::net_unix),
+    text("arp", |_, _| net::arp().into_bytes()),
+    text("dev", |_, _| net::dev().into_bytes()),
+    text("if_inet6", |_, _| net::if_inet6().into_bytes()),
+    text("igmp", |_, _| net::igmp().into_bytes()),
+    text("ipv6_route", |_, _| net::ipv6_route().into_bytes()),
+    text("netlink", |_, _| net::netlink().into_bytes()),
+    text("packet", |_, _| net::packet().into_bytes()),
+    text("protocols", |_, _| net::protocols().into_bytes()),
+    text("raw", |_, _| net::raw(false).into_bytes()),
+    text("raw6", |_, _| net::raw(true).into_bytes()),
+    text("route", |_, _| net::route().into_bytes()),
+    text("snmp", |_, _| net::snmp().into_bytes()),
+    text("sockstat", |kernel, _| net::sockstat(kernel).into_bytes()),
+    text("sockstat6", |kernel, _| net::sockstat6(kernel).into_bytes()),
+    text("tcp", |kernel, _| net::tcp(kernel, false).into_bytes()),
+    text("tcp6", |kernel, _| net::tcp(kernel, true).into_bytes()),
+    text("udp", |kernel, _| net::udp(kernel, false).into_bytes()),
+    text("udp6", |kernel, _| net::udp(kernel, true).into_bytes()),
+    text("unix", |kernel, _| net::unix(kernel).into_bytes()),
 ];
 
 static SYS: &[Entry] = &[
