@@ -191,7 +191,9 @@ pub struct File {
     /// The inode, for files that have one.
     inode: Option<Arc<dyn Inode>>,
     /// `F_SETOWN`, `F_SETSIG`.
-    pub owner: Mutex<AsyncOwner>,
+    pub owner: Arc<Mutex<AsyncOwner>>,
+    /// Sends it (`O_ASYNC`).
+    pub(super) async_watch: Mutex<Option<Box<Watch>>>,
     /// Identity for epoll, OFD locks and kcmp.
     id: u64,
     /// Its opening was announced, so its closing will be.
@@ -272,7 +274,8 @@ impl File {
             offset: Mutex::new(0),
             path,
             inode,
-            owner: Mutex::default(),
+            owner: Arc::default(),
+            async_watch: Mutex::default(),
             id: NEXT.fetch_add(1, Ordering::Relaxed),
             announced: false.into(),
             _access: access,
@@ -355,6 +358,7 @@ impl File {
 impl Drop for File {
     /// The last descriptor is gone, and with it the locks of this description.
     fn drop(&mut self) {
+        *self.async_watch.get_mut() = None;
         if *self.announced.get_mut()
             && let Some(path) = &self.path
         {

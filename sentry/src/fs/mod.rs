@@ -10,6 +10,7 @@ pub mod describe;
 pub mod device;
 pub mod directory;
 pub mod entries;
+pub mod fasync;
 pub mod fd_table;
 pub mod file;
 pub mod file_limits;

@@ -19,6 +19,7 @@ use super::memfd;
 use crate::{
     error::{RestartKind, SysError, SysResult},
     fs::{
+        fasync,
         file::File,
         locks::{LockState, Owner, RangeLock},
         permission,
@@ -78,7 +79,7 @@ fn simple(cx: &mut ThreadCx, fd: i32, file: &Arc<File>, command: u32, arg: u64) 
         F_GETFD => Ok(if table.close_on_exec(fd)? { u64::from(FD_CLOEXEC) } else { 0 }),
         F_SETFD => table.set_close_on_exec(fd, number.cast_unsigned() & FD_CLOEXEC != 0).map(|()| 0),
         F_GETFL => Ok(u64::from(file.flags())),
-        F_SETFL => set_flags(cx, file, number.cast_unsigned()).map(|()| 0),
+        F_SETFL => set_flags(cx, fd, file, number.cast_unsigned()).map(|()| 0),
         F_SETOWN | F_GETOWN | F_SETOWN_EX | F_GETOWN_EX | F_SETSIG | F_GETSIG | F_GETOWNER_UIDS => {
             owner(cx, file, command, arg)
         }
@@ -101,7 +102,7 @@ fn pipe(file: &File) -> Result<&PipeFile> {
     file.downcast::<PipeFile>().ok_or(Errno::EBADF)
 }
 
-fn set_flags(cx: &ThreadCx, file: &File, flags: u32) -> Result<()> {
+fn set_flags(cx: &ThreadCx, fd: i32, file: &File, flags: u32) -> Result<()> {
     let old = file.flags();
     if flags & O_NOATIME != 0
         && old & O_NOATIME == 0
@@ -111,6 +112,7 @@ fn set_flags(cx: &ThreadCx, file: &File, flags: u32) -> Result<()> {
         return Err(Errno::EPERM);
     }
     file.set_flags((old & !CHANGEABLE) | (flags & CHANGEABLE));
+    fasync::update(&cx.task.kernel, fd, file);
     Ok(())
 }
 
@@ -124,9 +126,7 @@ fn owner(cx: &mut ThreadCx, file: &File, command: u32, arg: u64) -> Result<u64> 
             } else {
                 (F_OWNER_PID, number)
             };
-            let mut owner = file.owner.lock();
-            (owner.kind, owner.pid) = (kind, if kind == F_OWNER_PGRP { -pid } else { pid });
-            Ok(0)
+            set_owner(cx, file, kind, pid)
         }
         // A process group is negative, which the C library must not take for an error.
         F_GETOWN => Ok(i64::from(file.owner.lock().pid).cast_unsigned()),
@@ -135,9 +135,7 @@ fn owner(cx: &mut ThreadCx, file: &File, command: u32, arg: u64) -> Result<u64> 
             if !matches!(kind, F_OWNER_TID | F_OWNER_PID | F_OWNER_PGRP) || pid < 0 {
                 return Err(Errno::EINVAL);
             }
-            let mut owner = file.owner.lock();
-            (owner.kind, owner.pid) = (kind, if kind == F_OWNER_PGRP { -pid } else { pid });
-            Ok(0)
+            set_owner(cx, file, kind, pid)
         }
         F_GETOWN_EX => {
             let owner = *file.owner.lock();
@@ -153,6 +151,24 @@ fn owner(cx: &mut ThreadCx, file: &File, command: u32, arg: u64) -> Result<u64> 
         F_GETSIG => Ok(u64::from(file.owner.lock().signal.cast_unsigned())),
         _ => Err(Errno::EINVAL),
     }
+}
+
+/// Zero is nobody.
+fn set_owner(cx: &ThreadCx, file: &File, kind: i32, pid: i32) -> Result<u64> {
+    let exists = {
+        let tree = cx.task.kernel.tasks.lock();
+        match kind {
+            F_OWNER_PGRP => tree.group_members(pid).next().is_some(),
+            F_OWNER_TID => tree.thread(pid).is_some(),
+            _ => tree.process(pid).is_some(),
+        }
+    };
+    if pid != 0 && !exists {
+        return Err(Errno::ESRCH);
+    }
+    let mut owner = file.owner.lock();
+    (owner.kind, owner.pid) = (kind, if kind == F_OWNER_PGRP { -pid } else { pid });
+    Ok(0)
 }
 
 /// `struct flock`.

@@ -6,7 +6,7 @@ use linux_abi::{
 };
 
 use crate::{
-    fs::{file::File, inode::FileType},
+    fs::{fasync, file::File, inode::FileType},
     task::{ThreadCx, usermem::UserMemory},
 };
 
@@ -32,6 +32,7 @@ pub fn ioctl(cx: &mut ThreadCx, fd: i32, request: u32, arg: u64) -> Result<u64> 
             let flag = if request == FIONBIO { O_NONBLOCK } else { O_ASYNC };
             let flags = if on != 0 { file.flags() | flag } else { file.flags() & !flag };
             file.set_flags(flags);
+            fasync::update(&cx.task.kernel, fd, &file);
             Ok(0)
         }
         FIOQSIZE => {

@@ -1,0 +1,90 @@
+//! `O_ASYNC`: a signal when a pipe or socket becomes ready (`F_SETOWN` in fcntl(2), `fs/fcntl.c`).
+//!
+//! A file with the flag has a [`Watch`] on itself whose waker sends the signal. It runs under the queue's lock and takes the
+//! task tree's: so it is only offered for files whose queues are never touched with the tree locked.
+
+use std::sync::{Arc, Weak};
+
+use linux_abi::fcntl::{F_OWNER_PGRP, F_OWNER_TID, O_ASYNC};
+use parking_lot::Mutex;
+
+use super::{
+    file::{AsyncOwner, File},
+    types::pipe::PipeFile,
+};
+use crate::{
+    kernel::Kernel,
+    signal::{
+        SIGIO,
+        info::{Fields, SigInfo},
+        send,
+    },
+    wait::{Events, Pollable, Wake, Watch},
+};
+
+const POLL_IN: i32 = 1;
+const POLL_OUT: i32 = 2;
+
+struct Notifier {
+    kernel: Weak<Kernel>,
+    owner: Arc<Mutex<AsyncOwner>>,
+    /// The descriptor that `O_ASYNC` was set through.
+    fd: i32,
+}
+
+/// Follows a change of `O_ASYNC` in `file`'s flags, made through descriptor `fd`.
+pub fn update(kernel: &Arc<Kernel>, fd: i32, file: &File) {
+    let able = file.downcast::<PipeFile>().is_some() || file.ops().as_socket().is_some();
+    let on = file.flags() & O_ASYNC != 0 && able;
+    let mut slot = file.async_watch.lock();
+    if on == slot.is_some() {
+        return;
+    }
+    *slot = None;
+    if on {
+        let notifier = Notifier { kernel: Arc::downgrade(kernel), owner: Arc::clone(&file.owner), fd };
+        let mut interest = Events::empty();
+        interest.set(Events::IN, file.readable());
+        interest.set(Events::OUT, file.writable());
+        let mut watch = Watch::new(Arc::new(notifier), interest);
+        file.poll(Some(&mut watch));
+        *slot = Some(Box::new(watch));
+    }
+}
+
+impl Wake for Notifier {
+    /// `kill_fasync`.
+    fn wake(&self, ready: Events) {
+        let owner = *self.owner.lock();
+        let Some(kernel) = self.kernel.upgrade().filter(|_| owner.pid != 0) else { return };
+        let (code, band) = if ready.intersects(Events::IN | Events::HUP) {
+            (POLL_IN, Events::IN | Events::RDNORM)
+        } else {
+            (POLL_OUT, Events::OUT | Events::WRNORM | Events::WRBAND)
+        };
+        let fields = Fields::Poll { band: i64::from(band.bits()), fd: self.fd };
+        let chosen = SigInfo { signo: owner.signal, errno: 0, code, fields };
+        // A signal that was asked for tells which file it was; if there are too many, plain SIGIO must do.
+        if owner.signal == 0 || !send(&kernel, owner, chosen) {
+            send(&kernel, owner, SigInfo::kernel(SIGIO));
+        }
+    }
+}
+
+/// Sends to the owner; false if the queue is full.
+fn send(kernel: &Kernel, owner: AsyncOwner, info: SigInfo) -> bool {
+    match owner.kind {
+        F_OWNER_PGRP => {
+            send::send_to_pgrp(kernel, owner.pid.wrapping_abs(), info);
+            true
+        }
+        F_OWNER_TID => {
+            let task = kernel.tasks.lock().thread(owner.pid).cloned();
+            task.is_none_or(|task| send::send_to_task(&task, info).is_ok())
+        }
+        _ => {
+            let group = kernel.tasks.lock().process(owner.pid).map(|process| Arc::clone(&process.group));
+            group.is_none_or(|group| send::send_to_group(kernel, &group, info).is_ok())
+        }
+    }
+}
