@@ -26,14 +26,18 @@
 //! * `names.rs`: the names of flags and values.
 //! * `text.rs`: quoting, flags, signal sets, and the reader of guest memory.
 //! * `structs.rs`: structures.
-//! * `special.rs`: calls whose arguments or results do not follow from their types.
+//! * `sockets.rs`, `threads.rs`, `commands.rs`: what belongs to these.
+//! * `special.rs`: how many arguments a call has, flags that share a word, and results.
 //! * `strerror.rs`: what errors mean.
 
+mod commands;
 mod names;
+mod sockets;
 mod special;
 mod strerror;
 mod structs;
 mod text;
+mod threads;
 
 #[cfg(test)]
 mod tests;
@@ -78,6 +82,11 @@ impl Known {
         self.args.get(usize::from(index)).copied().unwrap_or(0)
     }
 
+    /// The 32 bits of an argument that the kernel looks at.
+    fn word(&self, index: ArgIndex) -> u32 {
+        u32::try_from(self.arg(index) & 0xffff_ffff).unwrap_or(0)
+    }
+
     fn failed(&self) -> bool {
         self.result.is_none_or(|result| error(result).is_some())
     }
@@ -116,7 +125,7 @@ impl Call {
         printer.put(row.name);
         printer.put("(");
         let known = call.known(row, None);
-        if special::arguments(&mut printer, known) {
+        if threads::arguments(&mut printer, known) {
             call.next = 6;
         } else {
             let shown = special::shown(known);
@@ -163,7 +172,7 @@ impl Call {
         printer.put(head);
         let known = self.row.map(|row| self.known(row, result));
         if let Some(known) = known {
-            special::late_arguments(&mut printer, known);
+            threads::late_arguments(&mut printer, known);
             let rest = known.row.args.iter().enumerate().take(special::shown(known)).skip(self.next);
             for (index, arg) in rest {
                 printer.put(if index > self.next { ", " } else { "" });
@@ -191,7 +200,7 @@ impl Call {
 /// Whether an argument has to wait for the result.
 fn late(ty: ArgType, value: u64, known: Known) -> bool {
     match ty {
-        ArgType::CmdArg => special::late(known),
+        ArgType::CmdArg => commands::late(known),
         _ if value == 0 => false,
         ArgType::OutBuf(_)
         | ArgType::OutCStr(_)
@@ -215,7 +224,7 @@ fn argument(p: &mut Printer<'_>, known: Known, index: usize, ty: ArgType) {
     #[expect(clippy::cast_possible_truncation, reason = "on purpose")]
     let (word, int) = (value as u32, value as i32);
     match ty {
-        ArgType::I32 if index == 2 && special::is_socket(known) => special::protocol(p, known),
+        ArgType::I32 if index == 2 && sockets::is_socket(known) => sockets::protocol(p, known),
         ArgType::I32 | ArgType::Fd | ArgType::Pid => p.put_fmt(format_args!("{int}")),
         ArgType::U32 => p.put_fmt(format_args!("{word}")),
         ArgType::I64 => p.put_fmt(format_args!("{}", value.cast_signed())),
@@ -235,25 +244,23 @@ fn argument(p: &mut Printer<'_>, known: Known, index: usize, ty: ArgType) {
         ArgType::Flags(set) => special::flags(p, known, set, u64::from(word)),
         ArgType::Flags64(set) => special::flags(p, known, set, value),
         ArgType::SockOpt(level) => {
-            #[expect(clippy::cast_possible_truncation, reason = "as above")]
-            let level = known.arg(level) as i32;
-            p.value(u64::from(word), names::socket_options(level));
+            p.value(u64::from(word), names::socket_options(known.word(level).cast_signed()));
         }
-        ArgType::CmdArg => special::command_argument(p, known, value),
+        ArgType::CmdArg => commands::command_argument(p, known, value),
         ArgType::Addr | ArgType::Ptr => p.address(value),
         ArgType::Path => p.path(value),
         ArgType::CStr => p.string(value),
         ArgType::Argv => structs::strings(p, value),
         ArgType::Envp => structs::environment(p, value),
         ArgType::InBuf(len) => p.buffer(value, known.arg(len)),
-        ArgType::InSockAddr(len) => structs::socket_address(p, value, known.arg(len) & 0xffff_ffff),
-        ArgType::InOpt(len) => structs::option_value(p, known, value, known.arg(len) & 0xffff_ffff),
-        ArgType::InCpuSet(len) => structs::cpu_set(p, value, known.arg(len) & 0xffff_ffff),
+        ArgType::InSockAddr(len) => sockets::socket_address(p, value, u64::from(known.word(len))),
+        ArgType::InOpt(len) => sockets::option_value(p, known, value, u64::from(known.word(len))),
+        ArgType::InCpuSet(len) => structs::cpu_set(p, value, u64::from(known.word(len))),
         ArgType::InStruct(of) | ArgType::InSized(of, _) => structs::one(p, known, of, value),
-        ArgType::InOutStruct(Struct::SockLen) => special::socket_length(p, known, value),
+        ArgType::InOutStruct(Struct::SockLen) => sockets::socket_length(p, known, value),
         ArgType::InOutStruct(of) if !late(ty, value, known) => structs::one(p, known, of, value),
         ArgType::InArray(of, len) | ArgType::InOutArray(of, len) => {
-            structs::array(p, known, of, value, known.arg(len) & 0xffff_ffff);
+            structs::array(p, known, of, value, u64::from(known.word(len)));
         }
         ArgType::InIoVec(len) => structs::iovec(p, value, known.arg(len), u64::MAX),
         ArgType::FdSet(count) => structs::fd_set(p, value, known.arg(count)),
@@ -271,11 +278,11 @@ fn argument(p: &mut Printer<'_>, known: Known, index: usize, ty: ArgType) {
         ArgType::OutIoVec(len) => structs::iovec(p, value, known.arg(len), known.count()),
         ArgType::OutSockAddr(len) => {
             let len = p.fields::<4>(known.arg(len)).map_or(0, |len| len.u32(0)).min(known.len_before);
-            if len == 0 { p.address(value) } else { structs::socket_address(p, value, u64::from(len)) }
+            if len == 0 { p.address(value) } else { sockets::socket_address(p, value, u64::from(len)) }
         }
         ArgType::OutOpt(len) => {
             let len = p.fields::<4>(known.arg(len)).map_or(0, |len| len.u32(0));
-            structs::option_value(p, known, value, u64::from(len));
+            sockets::option_value(p, known, value, u64::from(len));
         }
         ArgType::OutCpuSet(_) => structs::cpu_set(p, value, known.count()),
     }

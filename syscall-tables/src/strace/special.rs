@@ -1,30 +1,26 @@
-//! Calls whose arguments or results do not follow from their types.
+//! Calls whose arguments or results do not follow from their types: how many arguments there are, flags that share a word, results.
 
 use linux_abi::{fcntl, futex, ioctl, mman, prctl, sched, socket, stat};
 
 use super::{
     Known,
-    names::{ACCESS_MODE, FD_FLAGS, NETLINK, PROTOCOLS, SEALS, names},
+    names::{ACCESS_MODE, FD_FLAGS, SEALS, names},
     structs,
     text::Printer,
+    threads,
 };
 use crate::{nr, structs::Struct, types::Set};
-
-/// The 32 bits of an argument that the kernel looks at.
-fn word(known: Known, index: u8) -> u32 {
-    u32::try_from(known.arg(index) & 0xffff_ffff).unwrap_or(0)
-}
 
 /// How many of its arguments a call has, given what the first ones say.
 pub(super) fn shown(known: Known) -> usize {
     let creates = |flags: u32| flags & (fcntl::O_CREAT | fcntl::O_TMPFILE & !fcntl::O_DIRECTORY) != 0;
     match u64::from(known.row.nr) {
-        nr::open if !creates(word(known, 1)) => 2,
-        nr::openat if !creates(word(known, 2)) => 3,
-        nr::mknod if !is_device(word(known, 1)) => 2,
-        nr::mknodat if !is_device(word(known, 2)) => 3,
+        nr::open if !creates(known.word(1)) => 2,
+        nr::openat if !creates(known.word(2)) => 3,
+        nr::mknod if !is_device(known.word(1)) => 2,
+        nr::mknodat if !is_device(known.word(2)) => 3,
         nr::mremap if known.arg(3) & mman::MREMAP_FIXED == 0 => 4,
-        nr::fcntl => match word(known, 1) {
+        nr::fcntl => match known.word(1) {
             fcntl::F_GETFD
             | fcntl::F_GETFL
             | fcntl::F_GETOWN
@@ -34,7 +30,7 @@ pub(super) fn shown(known: Known) -> usize {
             | fcntl::F_GET_SEALS => 2,
             _ => 3,
         },
-        nr::ioctl => match word(known, 1) {
+        nr::ioctl => match known.word(1) {
             ioctl::FIOCLEX
             | ioctl::FIONCLEX
             | ioctl::TIOCNOTTY
@@ -43,13 +39,13 @@ pub(super) fn shown(known: Known) -> usize {
             | ioctl::TIOCVHANGUP => 2,
             _ => 3,
         },
-        nr::futex => match futex_command(known) {
+        nr::futex => match threads::futex_command(known) {
             futex::FUTEX_WAKE | futex::FUTEX_UNLOCK_PI | futex::FUTEX_TRYLOCK_PI => 3,
             futex::FUTEX_WAIT | futex::FUTEX_LOCK_PI | futex::FUTEX_LOCK_PI2 => 4,
             futex::FUTEX_REQUEUE => 5,
             _ => 6,
         },
-        nr::prctl => match word(known, 0).cast_signed() {
+        nr::prctl => match known.word(0).cast_signed() {
             prctl::PR_GET_DUMPABLE
             | prctl::PR_GET_KEEPCAPS
             | prctl::PR_GET_SECCOMP
@@ -87,11 +83,6 @@ pub(super) fn makes_node(known: Known) -> bool {
     known.is(nr::mknod) || known.is(nr::mknodat)
 }
 
-/// Whether this makes a socket: its protocol belongs to its family.
-pub(super) fn is_socket(known: Known) -> bool {
-    known.is(nr::socket) || known.is(nr::socketpair)
-}
-
 /// Whether the buffer holds random bytes.
 pub(super) fn is_random(known: Known) -> bool {
     known.is(nr::getrandom)
@@ -107,16 +98,6 @@ pub(super) fn is_remainder(known: Known, index: usize) -> bool {
 pub(super) fn written_on_failure(known: Known) -> bool {
     let interrupted = known.result.and_then(super::error) == Some(linux_abi::Errno::EINTR);
     interrupted && (known.is(nr::nanosleep) || known.is(nr::clock_nanosleep))
-}
-
-/// The protocol of a socket.
-pub(super) fn protocol(p: &mut Printer<'_>, known: Known) {
-    let protocol = u64::from(word(known, 2));
-    match u16::try_from(word(known, 0)) {
-        Ok(socket::AF_INET | socket::AF_INET6) => p.value(protocol, PROTOCOLS),
-        Ok(socket::AF_NETLINK) => p.value(protocol, NETLINK),
-        _ => p.put_fmt(format_args!("{protocol}")),
-    }
 }
 
 /// One of a set's values, with what may be added to it.
@@ -235,266 +216,6 @@ pub(super) fn new_time(p: &mut Printer<'_>, seconds: i64, nanoseconds: i64) {
     }
 }
 
-/// The size of a socket's address: before and after.
-pub(super) fn socket_length(p: &mut Printer<'_>, known: Known, at: u64) {
-    let before = known.len_before;
-    match p.fields::<4>(at) {
-        None => p.address(at),
-        Some(after) if known.result.is_some() && !known.failed() && after.u32(0) != before => {
-            p.put_fmt(format_args!("[{before} => {}]", after.u32(0)));
-        }
-        Some(_) => p.put_fmt(format_args!("[{before}]")),
-    }
-}
-
-/// Prints the arguments of calls that name them or mix them. Returns whether it did.
-pub(super) fn arguments(p: &mut Printer<'_>, known: Known) -> bool {
-    match u64::from(known.row.nr) {
-        nr::clone => {
-            clone(p, known);
-            true
-        }
-        nr::futex => {
-            futex(p, known);
-            true
-        }
-        _ => false,
-    }
-}
-
-/// Prints what [`arguments`] had to leave for the end.
-pub(super) fn late_arguments(p: &mut Printer<'_>, known: Known) {
-    if !known.is(nr::clone) {
-        return;
-    }
-    let [flags, _, parent_tid, child_tid, tls, _] = known.args;
-    if flags & (sched::CLONE_PARENT_SETTID | sched::CLONE_PIDFD) != 0 {
-        p.put(if flags & sched::CLONE_PIDFD != 0 { ", pidfd=" } else { ", parent_tid=" });
-        if known.failed() { p.address(parent_tid) } else { structs::one(p, known, Struct::Int, parent_tid) }
-    }
-    if flags & sched::CLONE_SETTLS != 0 {
-        p.put(", tls=");
-        p.address(tls);
-    }
-    if flags & (sched::CLONE_CHILD_SETTID | sched::CLONE_CHILD_CLEARTID) != 0 {
-        p.put(", child_tidptr=");
-        p.address(child_tid);
-    }
-}
-
-fn clone_flags(p: &mut Printer<'_>, flags: u64, signal: u64) {
-    let start = p.text.len();
-    let left = p.some_flags(flags, names(Set::Clone), start);
-    if left != 0 {
-        p.put(if p.text.len() > start { "|" } else { "" });
-        p.hex(left);
-    }
-    if signal != 0 {
-        p.put(if p.text.len() > start { "|" } else { "" });
-        p.signal(i32::try_from(signal).unwrap_or(0));
-    }
-    if p.text.len() == start {
-        p.put("0");
-    }
-}
-
-fn clone(p: &mut Printer<'_>, known: Known) {
-    let [flags, stack, ..] = known.args;
-    p.put("child_stack=");
-    p.address(stack);
-    p.put(", flags=");
-    clone_flags(p, flags & !sched::CSIGNAL, flags & sched::CSIGNAL);
-}
-
-/// `struct clone_args`.
-pub(super) fn clone_args(p: &mut Printer<'_>, known: Known, at: u64) {
-    let Some(args) = p.fields::<64>(at).filter(|_| known.arg(1) >= 64) else { return p.address(at) };
-    let flags = args.u64(0);
-    p.put("{flags=");
-    clone_flags(p, flags, 0);
-    if flags & sched::CLONE_PIDFD != 0 {
-        p.put(", pidfd=");
-        p.address(args.u64(8));
-    }
-    if flags & (sched::CLONE_CHILD_SETTID | sched::CLONE_CHILD_CLEARTID) != 0 {
-        p.put(", child_tid=");
-        p.address(args.u64(16));
-    }
-    if flags & sched::CLONE_PARENT_SETTID != 0 {
-        p.put(", parent_tid=");
-        p.address(args.u64(24));
-    }
-    p.put(", exit_signal=");
-    p.signal(i32::try_from(args.u64(32)).unwrap_or(0));
-    p.put(", stack=");
-    p.address(args.u64(40));
-    p.put(", stack_size=");
-    p.hex(args.u64(48));
-    if flags & sched::CLONE_SETTLS != 0 {
-        p.put(", tls=");
-        p.address(args.u64(56));
-    }
-    p.put("}");
-}
-
-fn futex_command(known: Known) -> u32 {
-    word(known, 1) & !(futex::FUTEX_PRIVATE_FLAG | futex::FUTEX_CLOCK_REALTIME)
-}
-
-fn futex(p: &mut Printer<'_>, known: Known) {
-    let [uaddr, _, _, timeout, uaddr2, _] = known.args;
-    let (val, val2, val3) = (word(known, 2), word(known, 3), word(known, 5));
-    p.address(uaddr);
-    p.put(", ");
-    value(p, Set::Futex, word(known, 1));
-    let command = futex_command(known);
-    match command {
-        futex::FUTEX_LOCK_PI | futex::FUTEX_LOCK_PI2 => {
-            p.put(", ");
-            structs::one(p, known, Struct::Timespec, timeout);
-            return;
-        }
-        futex::FUTEX_UNLOCK_PI | futex::FUTEX_TRYLOCK_PI => return,
-        _ => p.put_fmt(format_args!(", {val}")),
-    }
-    match command {
-        futex::FUTEX_WAIT | futex::FUTEX_WAIT_BITSET | futex::FUTEX_WAIT_REQUEUE_PI => {
-            p.put(", ");
-            structs::one(p, known, Struct::Timespec, timeout);
-            if command == futex::FUTEX_WAIT_REQUEUE_PI {
-                p.put(", ");
-                p.address(uaddr2);
-            } else if command == futex::FUTEX_WAIT_BITSET {
-                p.put(", ");
-                bitset(p, val3);
-            }
-        }
-        futex::FUTEX_WAKE => {}
-        futex::FUTEX_WAKE_BITSET => {
-            p.put(", ");
-            bitset(p, val3);
-        }
-        futex::FUTEX_REQUEUE | futex::FUTEX_CMP_REQUEUE | futex::FUTEX_CMP_REQUEUE_PI => {
-            p.put_fmt(format_args!(", {val2}, "));
-            p.address(uaddr2);
-            if command != futex::FUTEX_REQUEUE {
-                p.put_fmt(format_args!(", {val3}"));
-            }
-        }
-        _ => {
-            p.put_fmt(format_args!(", {val2}, "));
-            p.address(uaddr2);
-            p.put_fmt(format_args!(", {val3:#x}"));
-        }
-    }
-}
-
-fn bitset(p: &mut Printer<'_>, mask: u32) {
-    if mask == futex::FUTEX_BITSET_MATCH_ANY {
-        p.put("FUTEX_BITSET_MATCH_ANY");
-    } else {
-        p.hex(u64::from(mask));
-    }
-}
-
-/// Whether a command's argument has to wait for the result.
-pub(super) fn late(known: Known) -> bool {
-    match u64::from(known.row.nr) {
-        nr::ioctl => matches!(
-            word(known, 1),
-            ioctl::TIOCGWINSZ
-                | ioctl::TIOCGPGRP
-                | ioctl::TIOCGSID
-                | ioctl::TIOCGPTN
-                | ioctl::FIONREAD
-                | ioctl::TIOCOUTQ
-                | ioctl::TCGETS
-        ),
-        nr::fcntl => matches!(word(known, 1), fcntl::F_GETLK | fcntl::F_OFD_GETLK),
-        nr::arch_prctl => is_arch_get(known),
-        nr::prctl => word(known, 0).cast_signed() == prctl::PR_GET_NAME,
-        _ => false,
-    }
-}
-
-fn is_arch_get(known: Known) -> bool {
-    matches!(word(known, 0).cast_signed(), prctl::ARCH_GET_FS | prctl::ARCH_GET_GS)
-}
-
-/// An argument whose meaning depends on a command.
-pub(super) fn command_argument(p: &mut Printer<'_>, known: Known, value: u64) {
-    match u64::from(known.row.nr) {
-        nr::fcntl => fcntl_argument(p, known, value),
-        nr::ioctl => ioctl_argument(p, known, value),
-        nr::arch_prctl if is_arch_get(known) && !known.failed() => {
-            structs::one(p, known, Struct::Pointer, value);
-        }
-        nr::arch_prctl => p.hex(value),
-        nr::prctl if value == known.arg(1) => match word(known, 0).cast_signed() {
-            prctl::PR_SET_NAME => p.string(value),
-            prctl::PR_GET_NAME if !known.failed() => p.string(value),
-            prctl::PR_GET_NAME => p.address(value),
-            prctl::PR_SET_PDEATHSIG => p.signal(i32::try_from(value).unwrap_or(0)),
-            prctl::PR_SET_TIMERSLACK | prctl::PR_CAPBSET_READ | prctl::PR_CAPBSET_DROP => {
-                p.put_fmt(format_args!("{value}"));
-            }
-            _ => p.hex_or_digit(value),
-        },
-        _ => p.hex_or_digit(value),
-    }
-}
-
-impl Printer<'_> {
-    /// Small numbers in decimal, others in hexadecimal.
-    fn hex_or_digit(&mut self, number: u64) {
-        if number < 10 { self.put_fmt(format_args!("{number}")) } else { self.hex(number) }
-    }
-}
-
-fn fcntl_argument(p: &mut Printer<'_>, known: Known, value: u64) {
-    match word(known, 1) {
-        fcntl::F_SETFD => p.flags(value, FD_FLAGS),
-        fcntl::F_SETFL => open_flags(p, value),
-        fcntl::F_ADD_SEALS => p.flags(value, SEALS),
-        fcntl::F_GETLK | fcntl::F_OFD_GETLK if known.failed() => p.address(value),
-        fcntl::F_GETLK
-        | fcntl::F_OFD_GETLK
-        | fcntl::F_SETLK
-        | fcntl::F_SETLKW
-        | fcntl::F_OFD_SETLK
-        | fcntl::F_OFD_SETLKW => structs::record_lock(p, value),
-        fcntl::F_SETSIG => p.signal(i32::try_from(value).unwrap_or(0)),
-        fcntl::F_DUPFD | fcntl::F_DUPFD_CLOEXEC | fcntl::F_SETPIPE_SZ | fcntl::F_SETOWN => {
-            p.put_fmt(format_args!("{}", word(known, 2).cast_signed()));
-        }
-        _ => p.hex(value),
-    }
-}
-
-fn ioctl_argument(p: &mut Printer<'_>, known: Known, value: u64) {
-    match word(known, 1) {
-        _ if late(known) && known.failed() => p.address(value),
-        ioctl::TIOCGWINSZ | ioctl::TIOCSWINSZ => {
-            let Some(size) = p.fields::<8>(value) else { return p.address(value) };
-            let (row, col, x, y) = (size.u16(0), size.u16(2), size.u16(4), size.u16(6));
-            p.put_fmt(format_args!("{{ws_row={row}, ws_col={col}, ws_xpixel={x}, ws_ypixel={y}}}"));
-        }
-        ioctl::FIONREAD
-        | ioctl::FIONBIO
-        | ioctl::FIOASYNC
-        | ioctl::TIOCOUTQ
-        | ioctl::TIOCGPGRP
-        | ioctl::TIOCSPGRP
-        | ioctl::TIOCGSID
-        | ioctl::TIOCGPTN
-        | ioctl::TIOCSPTLCK => structs::one(p, known, Struct::Int, value),
-        ioctl::TIOCSCTTY | ioctl::TCSBRK | ioctl::TCFLSH | ioctl::TCXONC | ioctl::TIOCGPTPEER => {
-            p.put_fmt(format_args!("{value}"));
-        }
-        _ => p.address(value),
-    }
-}
-
 const DUMPABLE: [&str; 3] = ["SUID_DUMP_DISABLE", "SUID_DUMP_USER", "SUID_DUMP_ROOT"];
 
 /// A result that is no error.
@@ -518,7 +239,7 @@ pub(super) fn result(p: &mut Printer<'_>, known: Known, result: u64) {
             p.put_fmt(format_args!("= {number}"));
             select_results(p, known);
         }
-        nr::fcntl => match word(known, 1) {
+        nr::fcntl => match known.word(1) {
             fcntl::F_GETFL => noted(p, result, |p| {
                 p.put("flags ");
                 open_flags(p, result);
@@ -538,10 +259,10 @@ pub(super) fn result(p: &mut Printer<'_>, known: Known, result: u64) {
             value(p, Set::Sched, u32::try_from(result).unwrap_or(0));
             p.put(")");
         }
-        nr::membarrier if word(known, 0) == 0 => {
+        nr::membarrier if known.word(0) == 0 => {
             noted(p, result, |p| p.flags(result, names(Set::Membarrier)));
         }
-        nr::prctl if word(known, 0).cast_signed() == prctl::PR_GET_DUMPABLE => {
+        nr::prctl if known.word(0).cast_signed() == prctl::PR_GET_DUMPABLE => {
             p.put_fmt(format_args!("= {number}"));
             if let Some(name) = usize::try_from(result).ok().and_then(|at| DUMPABLE.get(at)) {
                 p.put_fmt(format_args!(" ({name})"));

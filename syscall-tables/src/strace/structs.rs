@@ -1,20 +1,21 @@
 //! Structures and arrays.
 
 use linux_abi::{
-    fcntl, ipc, resource, signal, socket, stat,
+    fcntl, ipc, resource, signal, stat,
     stat::{major, minor},
 };
 
 use super::{
     Known,
     names::{
-        CHILD_CODES, EPOLL_EVENTS, FILE_SYSTEMS, FILE_TYPE, LOCK_TYPE, POLL_EVENTS, SA_FLAGS, SCM_TYPES,
-        SI_CODES, SS_FLAGS, STATFS_FLAGS, names,
+        CHILD_CODES, EPOLL_EVENTS, FILE_SYSTEMS, FILE_TYPE, POLL_EVENTS, SA_FLAGS, SI_CODES, SS_FLAGS,
+        STATFS_FLAGS,
     },
-    special,
+    sockets, special,
     text::{Fields, Printer, SHOWN},
+    threads,
 };
-use crate::{nr, structs::Struct, types::Set};
+use crate::{nr, structs::Struct};
 
 /// A directory's descriptor.
 pub(super) fn dirfd(p: &mut Printer<'_>, fd: i32) {
@@ -177,85 +178,6 @@ pub(super) fn directory_entries(p: &mut Printer<'_>, known: Known, at: u64) {
     p.put_fmt(format_args!(" /* {entries} {} */", if entries == 1 { "entry" } else { "entries" }));
 }
 
-/// The address of a socket, `len` bytes.
-pub(super) fn socket_address(p: &mut Printer<'_>, at: u64, len: u64) {
-    let mut bytes = [0; 128];
-    let len = usize::try_from(len).unwrap_or(usize::MAX).min(bytes.len());
-    let got = bytes.get_mut(..len).map_or(0, |room| p.read(at, room));
-    if at == 0 || len < 2 || got < len {
-        return p.address(at);
-    }
-    let address = Fields(bytes);
-    p.put("{sa_family=");
-    p.value(u64::from(address.u16(0)), names(Set::Family));
-    match address.u16(0) {
-        socket::AF_INET if len >= 8 => {
-            let [a, b, c, d] = address.u32(4).to_le_bytes();
-            let port = address.u16(2).swap_bytes();
-            p.put_fmt(format_args!(", sin_port=htons({port}), sin_addr=inet_addr(\"{a}.{b}.{c}.{d}\")"));
-        }
-        socket::AF_INET6 if len >= 24 => {
-            let ip = std::net::Ipv6Addr::from(
-                (u128::from(address.u64(16)) << 64 | u128::from(address.u64(8))).swap_bytes(),
-            );
-            let (port, flow, scope) =
-                (address.u16(2).swap_bytes(), address.u32(4).swap_bytes(), address.u32(24));
-            p.put_fmt(format_args!(
-                ", sin6_port=htons({port}), sin6_flowinfo=htonl({flow}), inet_pton(AF_INET6, \"{ip}\", &sin6_addr), sin6_scope_id={scope}"
-            ));
-        }
-        socket::AF_UNIX => {
-            let path = bytes.get(2..len).unwrap_or_default();
-            match path.split_first() {
-                None => {}
-                Some((0, name)) => {
-                    p.put(", sun_path=@");
-                    p.quoted(name, false);
-                }
-                Some(_) => {
-                    p.put(", sun_path=");
-                    let end = path.iter().position(|&byte| byte == 0).unwrap_or(path.len());
-                    p.quoted(path.get(..end).unwrap_or_default(), false);
-                }
-            }
-        }
-        socket::AF_NETLINK if len >= 12 => {
-            p.put_fmt(format_args!(", nl_pid={}, nl_groups={:08x}", address.i32(4), address.u32(8)));
-        }
-        _ => {
-            p.put(", sa_data=");
-            p.quoted(bytes.get(2..len.min(16)).unwrap_or_default(), false);
-        }
-    }
-    p.put("}");
-}
-
-/// The value of a socket option.
-pub(super) fn option_value(p: &mut Printer<'_>, known: Known, at: u64, len: u64) {
-    let (level, name) = (known.arg(1) & 0xffff_ffff, known.arg(2) & 0xffff_ffff);
-    let is = |wanted: i32| {
-        level == u64::from(socket::SOL_SOCKET.unsigned_abs()) && name == u64::from(wanted.unsigned_abs())
-    };
-    match len {
-        8 if is(socket::SO_LINGER) => {
-            let Some(linger) = p.fields::<8>(at) else { return p.address(at) };
-            p.put_fmt(format_args!("{{l_onoff={}, l_linger={}}}", linger.i32(0), linger.i32(4)));
-        }
-        12 if is(socket::SO_PEERCRED) => {
-            let Some(cred) = p.fields::<12>(at) else { return p.address(at) };
-            p.put_fmt(format_args!("{{pid={}, uid={}, gid={}}}", cred.i32(0), cred.u32(4), cred.u32(8)));
-        }
-        16 if is(socket::SO_RCVTIMEO_OLD) || is(socket::SO_SNDTIMEO_OLD) => {
-            one(p, known, Struct::Timeval, at);
-        }
-        4 => match p.fields::<4>(at) {
-            Some(value) => p.put_fmt(format_args!("[{}]", value.i32(0))),
-            None => p.address(at),
-        },
-        _ => p.buffer(at, len),
-    }
-}
-
 fn timespec(p: &mut Printer<'_>, seconds: i64, nanoseconds: i64) {
     p.put_fmt(format_args!("{{tv_sec={seconds}, tv_nsec={nanoseconds}}}"));
 }
@@ -327,66 +249,6 @@ fn signal_info(p: &mut Printer<'_>, info: &Fields<128>) {
         p.address(info.u64(16));
     }
     p.put("}");
-}
-
-/// `struct msghdr`; of its buffers `bytes` hold something.
-fn message(p: &mut Printer<'_>, message: &Fields<56>, bytes: u64) {
-    let (name, name_len) = (message.u64(0), u64::from(message.u32(8)));
-    p.put("{msg_name=");
-    if name_len == 0 {
-        p.address(name);
-    } else {
-        socket_address(p, name, name_len);
-    }
-    p.put_fmt(format_args!(", msg_namelen={name_len}, msg_iov="));
-    iovec(p, message.u64(16), message.u64(24), bytes);
-    p.put_fmt(format_args!(", msg_iovlen={}", message.u64(24)));
-    let (control, control_len) = (message.u64(32), message.u64(40));
-    if control != 0 && control_len != 0 {
-        p.put(", msg_control=");
-        control_messages(p, control, control_len.min(4096));
-    }
-    p.put_fmt(format_args!(", msg_controllen={control_len}, msg_flags="));
-    p.flags(u64::from(message.u32(48)), names(Set::Msg));
-    p.put("}");
-}
-
-fn control_messages(p: &mut Printer<'_>, at: u64, len: u64) {
-    p.put("[");
-    let mut offset = 0;
-    while let Some(head) = p.fields::<16>(at.wrapping_add(offset)).filter(|_| offset + 16 <= len) {
-        let (size, level, kind) = (head.u64(0), head.i32(8), head.i32(12));
-        let data = size.saturating_sub(16).min(len - offset - 16);
-        p.put_fmt(format_args!("{}{{cmsg_len={size}, cmsg_level=", if offset > 0 { ", " } else { "" }));
-        p.value(u64::from(level.cast_unsigned()), names(Set::SockLevel));
-        p.put(", cmsg_type=");
-        let from = at.wrapping_add(offset + 16);
-        if level == socket::SOL_SOCKET {
-            p.value(u64::from(kind.cast_unsigned()), SCM_TYPES);
-        } else {
-            p.put_fmt(format_args!("{kind:#x}"));
-        }
-        if level == socket::SOL_SOCKET && kind == socket::SCM_RIGHTS {
-            p.put(", cmsg_data=");
-            p.list(data / 4, |p, index| {
-                let fd = p.fields::<4>(from.wrapping_add(index * 4)).map_or(-1, |fd| fd.i32(0));
-                p.put_fmt(format_args!("{fd}"));
-            });
-        } else if level == socket::SOL_SOCKET && kind == socket::SCM_CREDENTIALS && data >= 12 {
-            let cred = p.fields::<12>(from).unwrap_or(Fields([0; 12]));
-            let (pid, uid, gid) = (cred.i32(0), cred.u32(4), cred.u32(8));
-            p.put_fmt(format_args!(", cmsg_data={{pid={pid}, uid={uid}, gid={gid}}}"));
-        } else if data > 0 {
-            p.put(", cmsg_data=");
-            p.buffer_hex(from, data);
-        }
-        p.put("}");
-        offset += size.max(16).saturating_add(7) & !7;
-        if offset >= len {
-            break;
-        }
-    }
-    p.put("]");
 }
 
 /// Prints the structure, unless it cannot be read or there is nothing to say about it.
@@ -606,10 +468,10 @@ fn read_one(p: &mut Printer<'_>, known: Known, of: Struct, at: u64) -> bool {
                 let len = u64::from(read!(60).u32(56));
                 p.put("{msg_hdr=");
                 let sends = known.is(nr::sendmmsg);
-                message(p, &header, if sends { u64::MAX } else { len });
+                sockets::message(p, &header, if sends { u64::MAX } else { len });
                 p.put_fmt(format_args!(", msg_len={len}}}"));
             } else {
-                message(p, &header, known.result.map_or(u64::MAX, |_| known.count()));
+                sockets::message(p, &header, known.result.map_or(u64::MAX, |_| known.count()));
             }
         }
         Struct::Iovec => {
@@ -642,7 +504,7 @@ fn read_one(p: &mut Printer<'_>, known: Known, of: Struct, at: u64) -> bool {
             p.hex(how.u64(16));
             p.put("}");
         }
-        Struct::CloneArgs => special::clone_args(p, known, at),
+        Struct::CloneArgs => threads::clone_args(p, known, at),
         Struct::SchedParam | Struct::Id | Struct::Int | Struct::SockLen => {
             let number = read!(4).i32(0);
             p.put_fmt(format_args!("[{number}]"));
@@ -670,17 +532,6 @@ fn read_one(p: &mut Printer<'_>, known: Known, of: Struct, at: u64) -> bool {
         | Struct::XattrArgs => return false,
     }
     true
-}
-
-/// `struct flock`.
-pub(super) fn record_lock(p: &mut Printer<'_>, at: u64) {
-    let Some(lock) = p.fields::<32>(at) else { return p.address(at) };
-    p.put("{l_type=");
-    p.value(u64::from(lock.u16(0)), LOCK_TYPE);
-    p.put(", l_whence=");
-    p.value(u64::from(lock.u16(2)), names(Set::Whence));
-    p.put_fmt(format_args!(", l_start={}, l_len={}", lock.i64(8), lock.i64(16)));
-    p.put("}");
 }
 
 /// What poll(2) found, as strace adds it to the result.
