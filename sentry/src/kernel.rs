@@ -195,6 +195,12 @@ impl Kernel {
         u64::from_le_bytes(bytes)
     }
 
+    /// `CLOCK_BOOTTIME`, which guests read from the vDSO: the host's.
+    pub fn uptime(&self) -> std::time::Duration {
+        nix::time::clock_gettime(nix::time::ClockId::CLOCK_BOOTTIME)
+            .map_or_else(|_| self.started.elapsed(), std::time::Duration::from)
+    }
+
     /// Somebody outside will ask for the end of `pid`.
     pub fn watch_exit(&self, pid: Pid) {
         self.exits.lock().insert(pid, None);

@@ -268,6 +268,7 @@ TEST(waitid_of_stop_and_continue)
 {
 	siginfo_t si = {0};
 	pid_t pid = pausing_child();
+	CHECK_OK(setpgid(pid, pid)); /* not in an orphaned group, whoever started us */
 	CHECK_OK(kill(pid, SIGTSTP));
 	CHECK_EQ(waitid(P_PID, pid, &si, WSTOPPED), 0);
 	CHECK_EQ(si.si_code, CLD_STOPPED);

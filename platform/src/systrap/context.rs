@@ -51,6 +51,8 @@ pub(crate) struct SystrapContext {
     /// It is stopped in a patched call: `frame` has no extended state.
     fast: bool,
     pub(super) own: Arc<Space>,
+    /// It is the process's first thread, which must not end before the others: the host finds a process's memory through it.
+    leader: bool,
     space: Arc<dyn AddressSpace>,
     pub(super) kicker: Arc<Kicker>,
     /// FS and GS bases that the host thread has.
@@ -67,6 +69,7 @@ impl SystrapContext {
             frame,
             fast: false,
             own: Arc::clone(space),
+            leader: space.with_pid(|pid| pid == tid).unwrap_or(false),
             space: Arc::clone(space) as Arc<dyn AddressSpace>,
             kicker: Arc::new(Kicker::new(space, tid)),
             bases: (0, 0),
@@ -500,7 +503,7 @@ impl Drop for SystrapContext {
         self.kicker.disarm();
         if self.own.threads.fetch_sub(1, Ordering::AcqRel) == 1 {
             self.own.kill();
-        } else {
+        } else if !self.leader {
             self.stub.exit(&self.own);
             self.own.leave_slot(&self.stub.slot);
         }

@@ -12,7 +12,7 @@ use super::{
 use crate::{
     credentials::Caps,
     fs::file::{File, Mappable},
-    limits::{Limits, RLIMIT_AS, RLIMIT_DATA},
+    limits::{Limits, RLIMIT_AS, RLIMIT_DATA, RLIMIT_MEMLOCK},
 };
 
 pub const MAP_SHARED: u32 = 1;
@@ -99,6 +99,13 @@ impl Mm {
         }
         if flags & MAP_LOCKED != 0 || state.lock_future {
             vma_flags |= VmaFlags::LOCKED;
+        }
+        if vma_flags.contains(VmaFlags::LOCKED) && !caller.caps.contains(Caps::IPC_LOCK) {
+            let locked = |vma: &&Vma| vma.flags.contains(VmaFlags::LOCKED);
+            let held: u64 = state.vmas.iter().filter(locked).map(|vma| vma.range.len()).sum();
+            if held.saturating_add(len) > caller.limits.soft(RLIMIT_MEMLOCK) {
+                return Err(Errno::EAGAIN);
+            }
         }
         let backing = match request.file {
             Some(file) => Backing::File { file: Arc::clone(file), offset: request.offset },

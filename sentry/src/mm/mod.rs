@@ -207,6 +207,20 @@ impl Mm {
         sizes
     }
 
+    /// Resident memory in bytes, for /proc and getrusage. Where the platform cannot tell, what could be resident at most of
+    /// what programs usually touch: code and data without reservations.
+    pub fn resident(&self) -> u64 {
+        let told = self.space.resident();
+        if told > 0 {
+            return told;
+        }
+        let state = self.state.lock();
+        let counted = |vma: &&Vma| {
+            vma.prot != Prot::NONE && !vma.flags.intersects(VmaFlags::NO_RESERVE | VmaFlags::STACK)
+        };
+        state.vmas.iter().filter(counted).map(|vma| vma.range.len()).sum()
+    }
+
     /// Prepares for a new program: the platform's side was emptied or is fresh; mappings go from `mmap_top` down.
     pub fn set_mmap_top(&self, top: u64) {
         self.state.lock().mmap_top = top;
@@ -250,9 +264,6 @@ impl Mm {
         if start < floor || vma.range.end() - start > limit.max(PAGE_SIZE) {
             return false;
         }
-        // A little more than asked for, so that a growing stack does not fault at every page.
-        let wanted = start.saturating_sub(32 * PAGE_SIZE).max(floor);
-        let start = if vma.range.end() - wanted > limit { start } else { wanted };
         let Some(gap) = PageRange::new(start, vma.range.start()) else { return false };
         if self.layout.reserved.iter().any(|reserved| reserved.overlaps(gap)) {
             return false;

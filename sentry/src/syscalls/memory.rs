@@ -22,7 +22,7 @@ fn low(word: u64) -> u32 {
 
 /// mmap(2).
 pub fn mmap(cx: &mut ThreadCx, addr: UserAddr, len: usize, prot: u64, flags: u64, fd: i32, offset: u64) -> SysResult<UserAddr> {
-    if offset % PAGE_SIZE != 0 {
+    if !offset.is_multiple_of(PAGE_SIZE) {
         return Err(Errno::EINVAL.into());
     }
     let flags = low(flags);

@@ -119,7 +119,8 @@ syscall_tables::x86_64!(dispatcher);
 
 /// Answers the system call in the registers of `cx`.
 pub(crate) fn dispatch(cx: &mut ThreadCx) -> Outcome {
-    call(cx, cx.regs.rax, cx.regs.arguments())
+    // The kernel takes the number as an `int`.
+    call(cx, cx.regs.rax & 0xffff_ffff, cx.regs.arguments())
 }
 
 /// Goes on with an interrupted call (restart_syscall(2)).

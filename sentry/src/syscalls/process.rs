@@ -182,6 +182,7 @@ pub fn waitid(cx: &mut ThreadCx, kind: i32, id: i32, info: UserAddr, options: u3
         return Err(Errno::EINVAL.into());
     }
     let mut options = options;
+    let mut nonblocking = false;
     let which = match kind {
         0 => Which::Any,
         1 if id > 0 => Which::Pid(id),
@@ -189,16 +190,16 @@ pub fn waitid(cx: &mut ThreadCx, kind: i32, id: i32, info: UserAddr, options: u3
         2 if id == 0 => Which::Group(own_group(cx)),
         3 => {
             let file = cx.task.file(id)?;
-            if file.nonblocking() {
+            nonblocking = file.nonblocking() && options & WNOHANG == 0;
+            if nonblocking {
                 options |= WNOHANG;
             }
-            Which::Pid(crate::fs::types::pidfd::pid_of(&file).ok_or(Errno::EINVAL)?)
+            Which::Pid(crate::fs::types::pidfd::pid_of(&file).ok_or(Errno::EBADF)?)
         }
         _ => return Err(Errno::EINVAL.into()),
     };
-    let from_pidfd = kind == 3 && options & WNOHANG != 0;
     let found = cx.task.wait_for_child(which, options)?;
-    if from_pidfd && found.is_none() {
+    if nonblocking && found.is_none() {
         return Err(Errno::EAGAIN.into());
     }
     if let Some(found) = &found {

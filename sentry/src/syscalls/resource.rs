@@ -95,7 +95,7 @@ pub fn getrusage(cx: &mut ThreadCx, who: i32, at: UserAddr) -> SysResult<()> {
     let (time, max_rss) = match who {
         0 => {
             let mm = cx.task.mm()?;
-            (mm.space.cpu_time(), usage.max_rss.max(mm.space.resident()))
+            (mm.space.cpu_time(), usage.max_rss.max(mm.resident()))
         }
         -1 => (usage.children, usage.max_rss),
         1 => (cx.context.cpu_time(), usage.max_rss.max(cx.task.mm()?.space.resident())),
@@ -110,7 +110,7 @@ pub fn sysinfo(cx: &mut ThreadCx, at: UserAddr) -> SysResult<()> {
     let processes = kernel.tasks.lock().thread_count();
     let memory = kernel.host.memory;
     let mut bytes = [0; 112];
-    let words = [kernel.started.elapsed().as_secs(), 0, 0, 0, memory, memory / 4 * 3, 0, 0, 0, 0];
+    let words = [kernel.uptime().as_secs(), 0, 0, 0, memory, memory / 4 * 3, 0, 0, 0, 0];
     for (slot, word) in bytes.chunks_exact_mut(8).zip(words) {
         slot.copy_from_slice(&word.to_le_bytes());
     }

@@ -213,15 +213,15 @@ fn check_signo(signo: i32) -> Result<()> {
 pub fn kill(cx: &mut ThreadCx, pid: i32, signo: i32) -> SysResult<()> {
     let task = &cx.task;
     let info = user_info(task, signo, SI_USER);
-    Ok(match pid {
-        1.. => kill_process(task, pid, info)?,
-        i32::MIN => return Err(Errno::ESRCH.into()),
+    let sent = match pid {
+        1.. => kill_process(task, pid, info),
+        i32::MIN => Err(Errno::ESRCH),
         -1 => {
             let others: Vec<Pid> = {
                 let tree = task.kernel.tasks.lock();
                 tree.processes().map(|(pid, _)| pid).filter(|&pid| pid > 1 && pid != task.pid()).collect()
             };
-            kill_many(task, &others, info)?
+            kill_many(task, &others, info)
         }
         _ => {
             let members: Vec<Pid> = {
@@ -229,9 +229,10 @@ pub fn kill(cx: &mut ThreadCx, pid: i32, signo: i32) -> SysResult<()> {
                 let pgid = if pid == 0 { tree.process(task.pid()).map_or(0, |p| p.pgid) } else { -pid };
                 tree.group_members(pgid).map(|(pid, _)| pid).collect()
             };
-            kill_many(task, &members, info)?
+            kill_many(task, &members, info)
         }
-    })
+    };
+    Ok(sent?)
 }
 
 fn kill_many(task: &Task, pids: &[Pid], info: SigInfo) -> Result<()> {

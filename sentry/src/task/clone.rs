@@ -85,10 +85,7 @@ impl ThreadCx {
         }
         let tid = self.allocate(request)?;
         let vfork = (flags & CLONE_VFORK != 0).then(|| VforkWait::new(parent.waker()));
-        let child = match self.build_child(request, tid, vfork.clone()) {
-            Ok(child) => child,
-            Err(errno) => return Err(errno.into()),
-        };
+        let child = self.build_child(request, tid, vfork.clone())?;
         if flags & CLONE_PARENT_SETTID != 0 {
             // Errors are ignored, as in Linux; directly, since the child may run at once.
             let _ = self.write_now(request.parent_tid, &tid.to_le_bytes());
@@ -280,6 +277,8 @@ fn child_group(parent: &Arc<ThreadGroup>, pid: Pid, flags: u64) -> Arc<ThreadGro
         handlers: RwLock::new(handlers),
         limits: Mutex::new(*parent.limits.lock()),
         dumpable: parent.dumpable.load(Ordering::Relaxed).into(),
+        lost_terminal: parent.lost_terminal.load(Ordering::Relaxed).into(),
+        oom_score_adj: parent.oom_score_adj.load(Ordering::Relaxed).into(),
         personality: parent.personality.load(Ordering::Relaxed).into(),
         executable: Mutex::new(parent.executable.lock().clone()),
         membarrier: parent.membarrier.load(Ordering::Relaxed).into(),

@@ -77,7 +77,7 @@ fn leave_tree(task: &Arc<Task>, status: ExitStatus) {
     let uid = task.creds().ruid;
     let last_user = match task.set_mm(None) {
         Some(mm) => {
-            let peak = mm.space.resident();
+            let peak = mm.resident();
             let mut usage = task.group.usage.lock();
             usage.max_rss = usage.max_rss.max(peak);
             drop(usage);
@@ -93,6 +93,8 @@ fn leave_tree(task: &Arc<Task>, status: ExitStatus) {
     let mut tree = kernel.tasks.lock();
     signal_death_to_children(&tree, task);
     if tree.remove_thread(task) > 0 {
+        // Its children now belong to another thread of the process.
+        tree.hand_over_children(task.pid(), task.tid());
         drop(tree);
         // A thread that execs waits for the others to go.
         task.group.child_events.wake(Events::IN);

@@ -196,6 +196,8 @@ pub struct ThreadGroup {
     pub has_execed: AtomicBool,
     /// `PR_SET_DUMPABLE`.
     pub dumpable: AtomicBool,
+    /// It gave its session's terminal up (`TIOCNOTTY`).
+    pub lost_terminal: AtomicBool,
     /// /proc/PID/oom_score_adj.
     pub oom_score_adj: AtomicI32,
     /// personality(2).
@@ -450,6 +452,7 @@ impl ThreadGroup {
             exit_events: crate::wait::WaitQueue::new(),
             has_execed: AtomicBool::new(false),
             dumpable: AtomicBool::new(true),
+            lost_terminal: AtomicBool::new(false),
             oom_score_adj: AtomicI32::new(0),
             personality: std::sync::atomic::AtomicU32::new(0),
             is_subreaper: AtomicBool::new(false),

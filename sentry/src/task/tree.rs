@@ -141,6 +141,19 @@ impl TaskTree {
         process.threads.len()
     }
 
+    /// The children that thread `tid` of `pid` made belong to another of its threads from now on.
+    pub fn hand_over_children(&mut self, pid: Pid, tid: Pid) {
+        let Some(process) = self.processes.get(&pid) else { return };
+        let Some(&heir) = process.threads.first() else { return };
+        for child in process.children.clone() {
+            if let Some(child) = self.processes.get_mut(&child)
+                && child.parent_thread == tid
+            {
+                child.parent_thread = heir;
+            }
+        }
+    }
+
     /// Gives `task` the leader's id (execve by another thread; the leader is gone by now).
     pub fn become_leader(&mut self, task: &Arc<Task>) {
         self.threads.remove(&task.tid());
@@ -235,9 +248,7 @@ impl TaskTree {
         !self.group_members(pgid).any(|(pid, process)| {
             Some(pid) != ignoring
                 && process.zombie.is_none()
-                && self
-                    .process(process.parent)
-                    .is_some_and(|parent| parent.pgid != pgid && parent.sid == process.sid && process.parent != 1)
+                && self.process(process.parent).is_some_and(|parent| parent.pgid != pgid && parent.sid == process.sid)
         })
     }
 

@@ -112,6 +112,10 @@ impl Task {
             if options & WNOTHREAD != 0 && child.parent_thread != self.tid() {
                 continue;
             }
+            // A zombie can only ever be waited for with WEXITED.
+            if child.zombie.is_some() && options & WEXITED == 0 {
+                continue;
+            }
             eligible = true;
             if let Some(event) = event_of(child, options) {
                 found = Some((pid, event));

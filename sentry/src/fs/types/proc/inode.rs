@@ -89,6 +89,7 @@ impl ProcInode {
 
     /// The text of a file.
     pub(super) fn text(&self, task: &Task) -> Result<Vec<u8>> {
+        self.check_alive()?;
         let kernel = self.kernel()?;
         match &self.node {
             Node::Fixed(Entry { content: Content::Text(make), .. }) => Ok(make(&kernel, task)),
@@ -162,6 +163,17 @@ impl ProcInode {
         if dumpable { (creds.euid, creds.egid) } else { (0, 0) }
     }
 
+    fn links(&self) -> u32 {
+        match &self.node {
+            Node::InProcess(who, PidEntry { node: PidNode::Tasks, .. }) => {
+                let threads = self.kernel().map_or(0, |kernel| kernel.tasks.lock().threads_of(who.group.pid).len());
+                2 + u32::try_from(threads).unwrap_or(0)
+            }
+            _ if self.kind() == FileType::Directory => 2,
+            _ => 1,
+        }
+    }
+
     /// A number that is the same whenever the same thing is looked up.
     fn number(&self) -> u64 {
         let of = |id: Pid, what: u64| (u64::from(id.unsigned_abs()) << 24) + what;
@@ -176,12 +188,32 @@ impl ProcInode {
         }
     }
 
+    /// A descriptor's link is readable and writable as the descriptor is.
+    fn descriptor_perm(&self, who: &Who, fd: i32) -> u32 {
+        let file = self.kernel().and_then(|kernel| who.task(&kernel)).and_then(|task| task.file_or_path(fd));
+        file.map_or(0, |file| {
+            0o100 | if file.readable() { 0o400 } else { 0 } | if file.writable() { 0o200 } else { 0 }
+        })
+    }
+
+    /// What a process's directory needs to have anything in it.
+    fn check_alive(&self) -> Result<()> {
+        let who = match &self.node {
+            Node::Process(who) | Node::InProcess(who, _) | Node::DescriptorInfo(who, _) => who,
+            _ => return Ok(()),
+        };
+        let kernel = self.kernel()?;
+        let tree = kernel.tasks.lock();
+        let same = tree.process(who.group.pid).is_some_and(|process| Arc::ptr_eq(&process.group, &who.group));
+        if same { Ok(()) } else { Err(Errno::ESRCH) }
+    }
+
     fn perm(&self) -> u32 {
         match &self.node {
             Node::Root | Node::Process(_) => 0o555,
             Node::Fixed(entry) => entry.perm(),
             Node::InProcess(_, entry) => entry.perm,
-            Node::Descriptor(..) => 0o700,
+            Node::Descriptor(who, fd) => self.descriptor_perm(who, *fd),
             Node::DescriptorInfo(..) => 0o444,
             Node::Namespace(..) => 0o777,
         }
@@ -217,7 +249,7 @@ impl Inode for ProcInode {
             ino: self.number(),
             dev: self.fs.upgrade().map_or(0, |fs| fs.dev()),
             rdev: 0,
-            nlink: if self.kind() == FileType::Directory { 2 } else { 1 },
+            nlink: self.links(),
             uid,
             gid,
             size: if matches!(self.node, Node::Descriptor(..)) { 64 } else { 0 },
@@ -254,6 +286,7 @@ impl Inode for ProcInode {
     }
 
     fn lookup(&self, task: &Task, name: &[u8]) -> Result<Arc<dyn Inode>> {
+        self.check_alive()?;
         let kernel = self.kernel()?;
         let number = || parse_number(name).ok_or(Errno::ENOENT);
         match &self.node {
@@ -261,8 +294,10 @@ impl Inode for ProcInode {
                 if let Some(entry) = tree::find(tree::ROOT, name) {
                     return Ok(self.sibling(Node::Fixed(entry)));
                 }
-                let group = process_or_thread(&kernel, number()?)?;
-                Ok(self.sibling(Node::Process(Who { group, tid: None })))
+                let id = number()?;
+                let group = process_or_thread(&kernel, id)?;
+                let tid = (group.pid != id).then_some(id);
+                Ok(self.sibling(Node::Process(Who { group, tid })))
             }
             Node::Fixed(Entry { content: Content::Directory(entries), .. }) => {
                 let entry = tree::find(entries, name).ok_or(Errno::ENOENT)?;
@@ -301,6 +336,10 @@ impl Inode for ProcInode {
             },
             _ => Err(Errno::ENOTDIR),
         }
+    }
+
+    fn create(&self, _name: &[u8], _node: &crate::fs::inode::NewNode<'_>) -> Result<Arc<dyn Inode>> {
+        Err(if self.kind() == FileType::Directory { Errno::ENOENT } else { Errno::ENOTDIR })
     }
 
     fn entries(&self, _task: &Task, from: u64, emit: &mut dyn FnMut(DirEntry<'_>) -> bool) -> Result<()> {

@@ -18,7 +18,7 @@ fn mappings(kernel: &Kernel, who: &Who, task: &Task) -> Result<(Vec<Vma>, (u64, 
     let Ok(target) = who.task(kernel) else { return Ok((Vec::new(), (0, 0), 0)) };
     crate::syscalls::memory::check_access(task, &target).map_err(|_| linux_abi::Errno::EACCES)?;
     let Ok(mm) = target.mm() else { return Ok((Vec::new(), (0, 0), 0)) };
-    Ok((mm.mappings(), mm.heap(), mm.space.resident()))
+    Ok((mm.mappings(), mm.heap(), mm.resident()))
 }
 
 fn head(text: &mut String, vma: &Vma, heap: (u64, u64), task: &Task) {

@@ -109,6 +109,7 @@ static ENTRIES: &[PidEntry] = &[
     PidEntry { name: "mem", perm: 0o600, node: PidNode::Memory },
     text("mountinfo", 0o444, maps::mountinfo),
     text("mounts", 0o444, maps::mounts),
+    text("mountstats", 0o400, |_, _, _| Ok(Vec::new())),
     directory("net", 0o555, PidNode::Net),
     directory("ns", 0o511, PidNode::Namespaces),
     writable("oom_adj", |_, _, _| Ok(b"0\n".to_vec()), |_, _, _, _| Ok(())),

@@ -58,9 +58,9 @@ fn facts(kernel: &Kernel, who: &Who) -> Facts {
         threads: threads.len(),
         time,
         children_time: usage.children,
-        started: who.group.started.saturating_duration_since(kernel.started),
+        started: kernel.uptime().saturating_sub(who.group.started.elapsed()),
         sizes: mm.as_ref().map(|mm| mm.sizes()).unwrap_or_default(),
-        resident: mm.as_ref().map_or(0, |mm| mm.space.resident()),
+        resident: mm.as_ref().map_or(0, |mm| mm.resident()),
         task,
     }
 }
@@ -183,7 +183,7 @@ pub(super) fn status(kernel: &Kernel, who: &Who, _task: &Task) -> Result<Vec<u8>
     ] {
         let _ = writeln!(text, "{name}:\t{:>8} kB", bytes / 1024);
     }
-    let (pending, blocked, ignored, caught) = signal_sets(&facts);
+    let (_, blocked, ignored, caught) = signal_sets(&facts);
     let own = task.signals.lock().pending.set();
     let queued = task.group.signals.lock().pending.len();
     let limit = task.group.limits.lock().soft(crate::limits::RLIMIT_SIGPENDING);
@@ -192,7 +192,7 @@ pub(super) fn status(kernel: &Kernel, who: &Who, _task: &Task) -> Result<Vec<u8>
         "CoreDumping:\t0\nTHP_enabled:\t1\nThreads:\t{}\nSigQ:\t{queued}/{limit}\nSigPnd:\t{:016x}\nShdPnd:\t{:016x}\nSigBlk:\t{:016x}\nSigIgn:\t{:016x}\nSigCgt:\t{:016x}\n",
         facts.threads,
         own.0,
-        pending.without(own).0,
+        task.group.signals.lock().pending.set().0,
         blocked.0,
         ignored.0,
         caught.0,

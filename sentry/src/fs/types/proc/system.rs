@@ -24,7 +24,7 @@ pub(super) fn meminfo(kernel: &Kernel, _task: &Task) -> Vec<u8> {
     let used = {
         let tree = kernel.tasks.lock();
         let leaders = tree.processes().filter_map(|(pid, _)| tree.threads_of(pid).into_iter().next());
-        leaders.filter_map(|task| task.mm().ok()).map(|mm| mm.space.resident()).sum::<u64>() / 1024
+        leaders.filter_map(|task| task.mm().ok()).map(|mm| mm.resident()).sum::<u64>() / 1024
     };
     let free = total.saturating_sub(used);
     let mut text = String::new();
@@ -57,13 +57,13 @@ pub(super) fn meminfo(kernel: &Kernel, _task: &Task) -> Vec<u8> {
 }
 
 pub(super) fn stat(kernel: &Kernel, _task: &Task) -> Vec<u8> {
-    let idle = kernel.started.elapsed().as_millis() / 10;
+    let idle = kernel.uptime().as_millis() / 10;
     let mut text = format!("cpu  0 0 0 {} 0 0 0 0 0 0\n", idle * u128::from(kernel.host.cpus));
     for cpu in 0..kernel.host.cpus {
         let _ = writeln!(text, "cpu{cpu} 0 0 0 {idle} 0 0 0 0 0 0");
     }
     let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
-    let boot = since.saturating_sub(kernel.started.elapsed()).as_secs();
+    let boot = since.saturating_sub(kernel.uptime()).as_secs();
     let threads = kernel.tasks.lock().thread_count();
     let _ = write!(
         text,
@@ -73,7 +73,7 @@ pub(super) fn stat(kernel: &Kernel, _task: &Task) -> Vec<u8> {
 }
 
 pub(super) fn uptime(kernel: &Kernel, _task: &Task) -> Vec<u8> {
-    let up = kernel.started.elapsed();
+    let up = kernel.uptime();
     let centis = up.subsec_millis() / 10;
     format!("{}.{centis:02} {}.{centis:02}\n", up.as_secs(), up.as_secs()).into_bytes()
 }

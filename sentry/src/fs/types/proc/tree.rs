@@ -142,8 +142,8 @@ static SYS_FS: &[Entry] = &[
     constant!("aio-max-nr", "65536"),
     constant!("aio-nr", "0"),
     directory("epoll", &[constant!("max_user_watches", "1048576")]),
-    constant!("file-max", "9223372036854775807"),
-    constant!("file-nr", "1024\t0\t9223372036854775807"),
+    constant!("file-max", "1048576"),
+    constant!("file-nr", "1024\t0\t1048576"),
     directory("inotify", &[
         constant!("max_queued_events", "16384"),
         constant!("max_user_instances", "128"),

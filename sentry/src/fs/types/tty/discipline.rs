@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 
 use super::termios::{
     ECHO, ECHOCTL, ECHOE, ECHOK, ECHOKE, ECHONL, ICANON, ICRNL, IEXTEN, IGNCR, INLCR, ISIG, ISTRIP, IUTF8, IXANY, IXON,
-    NOFLSH, OCRNL, ONLCR, ONLRET, ONOCR, OPOST, TABDLY, Termios, VEOF, VEOL, VEOL2, VERASE, VINTR, VKILL, VLNEXT, VMIN,
+    NOFLSH, OCRNL, OLCUC, ONLCR, ONLRET, ONOCR, OPOST, TABDLY, Termios, VEOF, VEOL, VEOL2, VERASE, VINTR, VKILL, VLNEXT, VMIN,
     VQUIT, VREPRINT, VSTART, VSTOP, VSUSP, VWERASE, XTABS,
 };
 use crate::signal::{SIGINT, SIGQUIT, SIGTSTP};
@@ -335,6 +335,7 @@ impl Discipline {
                 self.output.push_back(byte);
             }
             _ => {
+                let byte = if termios.output & OLCUC != 0 { byte.to_ascii_uppercase() } else { byte };
                 if byte >= 32 && byte != 127 && (termios.input & IUTF8 == 0 || byte & 0xc0 != 0x80) {
                     self.column += 1;
                 }

@@ -99,7 +99,9 @@ pub(super) fn give_up(pty: &Arc<Pty>, task: &Task) -> Result<()> {
         return Err(Errno::ENOTTY);
     }
     if sid != task.pid() {
-        return Ok(());
+        // Only this process (and what it forks) loses it.
+        let had = !task.group.lost_terminal.swap(true, std::sync::atomic::Ordering::Relaxed);
+        return if had { Ok(()) } else { Err(Errno::ENOTTY) };
     }
     let foreground = {
         let mut tree = task.kernel.tasks.lock();

@@ -46,6 +46,9 @@ struct Controlling;
 
 impl Driver for Controlling {
     fn open(&self, task: &Task, _inode: &Arc<dyn Inode>, _flags: u32) -> Result<Box<dyn FileOps>> {
+        if task.group.lost_terminal.load(std::sync::atomic::Ordering::Relaxed) {
+            return Err(Errno::ENXIO);
+        }
         let tree = task.kernel.tasks.lock();
         let sid = tree.process(task.pid()).map_or(0, |process| process.sid);
         let tty = tree.session(sid).and_then(|session| session.tty.clone()).ok_or(Errno::ENXIO)?;

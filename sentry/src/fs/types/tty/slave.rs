@@ -1,7 +1,10 @@
 //! The open slave of a pty: the terminal that programs see.
 
 use std::{
-    sync::{Arc, atomic::Ordering},
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
     time::{Duration, Instant},
 };
 
@@ -28,11 +31,13 @@ const CHUNK: usize = 4096;
 /// An open terminal.
 pub struct Slave {
     pty: Arc<Pty>,
+    /// Somebody sleeps in a read: if the master closes meanwhile, that read fails; later ones see the end.
+    reading: AtomicBool,
 }
 
 impl Slave {
     pub(super) fn new(pty: Arc<Pty>) -> Slave {
-        Slave { pty }
+        Slave { pty, reading: AtomicBool::new(false) }
     }
 
     /// The pty.
@@ -56,8 +61,9 @@ impl FileOps for Slave {
         let bytes = {
             let mut state = self.pty.state.lock();
             if state.hung_up {
-                return Ok(0);
+                return if self.reading.swap(false, Ordering::Relaxed) { Err(Errno::EIO) } else { Ok(0) };
             }
+            self.reading.store(!cx.file.nonblocking(), Ordering::Relaxed);
             if max == 0 {
                 return Ok(0);
             }
@@ -76,6 +82,7 @@ impl FileOps for Slave {
                 None => return Err(Errno::EAGAIN),
             }
         };
+        self.reading.store(false, Ordering::Relaxed);
         self.pty.master_events.wake(Events::OUT | Events::WRNORM);
         if bytes.is_empty() { Ok(0) } else { dst.put(&bytes) }
     }
