@@ -69,7 +69,7 @@ pub struct ExecArgs {
     #[arg(value_name = "ID")]
     id: String,
     /// The program and its arguments.
-    #[arg(value_name = "COMMAND", trailing_var_arg = true, allow_hyphen_values = true)]
+    #[arg(value_name = "COMMAND", trailing_var_arg = true)]
     command: Vec<std::ffi::OsString>,
 }
 

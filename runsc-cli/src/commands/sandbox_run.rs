@@ -86,7 +86,7 @@ pub struct RunArgs {
     #[arg(long, value_name = "FILE")]
     debug_log: Option<PathBuf>,
     /// The program, looked up in the guest's PATH, and its arguments.
-    #[arg(value_name = "PROGRAM", required = true, trailing_var_arg = true, allow_hyphen_values = true)]
+    #[arg(value_name = "PROGRAM", required = true, trailing_var_arg = true)]
     command: Vec<std::ffi::OsString>,
 }
 

@@ -21,7 +21,7 @@ pub struct SpecArgs {
     #[arg(long, value_name = "DIR", default_value = "/")]
     cwd: String,
     /// The program and its arguments.
-    #[arg(value_name = "ARGS", trailing_var_arg = true, allow_hyphen_values = true)]
+    #[arg(value_name = "ARGS", trailing_var_arg = true)]
     args: Vec<String>,
 }
 
