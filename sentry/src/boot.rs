@@ -12,6 +12,7 @@ use crate::{
     kernel::{HostInfo, Kernel, KernelInit},
     limits::{Limit, Limits},
     mm::Mm,
+    strace::Strace,
     signal::{SIGCHLD, info::SigInfo, send},
     task::{
         Pid, Task, TaskInit, ThreadGroup, exec, exec::ExecRequest, fs_context::FsContext, run, tree::Process,
@@ -27,6 +28,8 @@ pub struct SandboxConfig {
     pub pids_limit: Option<u64>,
     /// `--memory`: what /proc/meminfo says, and the bound of in-memory files.
     pub memory_limit: Option<u64>,
+    /// `--strace`.
+    pub strace: Option<Strace>,
     pub host: HostInfo,
 }
 
@@ -117,6 +120,7 @@ impl Sentry {
             platform,
             host: HostInfo { memory: config.memory_limit.unwrap_or(config.host.memory), ..config.host },
             hostname: config.hostname.into_bytes(),
+            strace: config.strace,
             pids_limit: config.pids_limit.and_then(|limit| usize::try_from(limit).ok()),
         });
         let root = make_root(&kernel)?;

@@ -80,6 +80,8 @@ pub struct Kernel {
     pub devpts: parking_lot::Mutex<std::sync::Weak<crate::fs::types::tty::devpts::DevPts>>,
     /// Terminals whose master is outside.
     pub consoles: crate::fs::types::console::Consoles,
+    /// `--strace`.
+    pub strace: Option<crate::strace::Strace>,
     /// System calls that were asked for and do not exist yet.
     pub unimplemented: Unimplemented,
     /// Processes that ended and that somebody outside wants to know of.
@@ -139,6 +141,7 @@ pub struct KernelInit {
     pub host: HostInfo,
     pub hostname: Vec<u8>,
     pub pids_limit: Option<usize>,
+    pub strace: Option<crate::strace::Strace>,
 }
 
 impl Kernel {
@@ -172,6 +175,7 @@ impl Kernel {
             started: Instant::now(),
             devpts: Mutex::default(),
             consoles: crate::fs::types::console::Consoles::default(),
+            strace: init.strace,
             unimplemented: Unimplemented::default(),
             exits: Mutex::default(),
             exited: Condvar::new(),

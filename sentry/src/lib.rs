@@ -17,6 +17,7 @@ pub mod loader;
 pub mod mm;
 pub mod net;
 pub mod signal;
+pub mod strace;
 pub mod syscalls;
 pub mod task;
 pub mod time;

@@ -53,12 +53,18 @@ impl Guest {
         host: HostInfo,
         platform: Arc<dyn platform::Platform>,
         gofer: OwnedFd,
+        fds: &mut Attachments,
     ) -> Result<Guest> {
+        let strace = match config.strace {
+            Some(strace) => Some(sentry::strace::Strace::new(strace.calls.as_deref(), fds.take(strace.sink)?)),
+            None => None,
+        };
         let mounts = config.mounts;
         let config = boot::SandboxConfig {
             hostname: String::from_utf8_lossy(&config.hostname.0).into_owned(),
             pids_limit: config.pids_limit,
             memory_limit: config.memory_limit,
+            strace,
             host,
         };
         let mut made = None;

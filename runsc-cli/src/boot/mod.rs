@@ -93,7 +93,7 @@ fn boot(control: BorrowedFd<'_>) -> Result<Infallible> {
     let listener = config.listener.map(|at| fds.take(at)).transpose()?;
     let gofer = fds.take(config.gofer)?;
     let gofer_lifeline = gofer.try_clone().context("copying a descriptor")?;
-    let guest = guest::Guest::new(config.sandbox, host, platform, gofer)?;
+    let guest = guest::Guest::new(config.sandbox, host, platform, gofer, &mut fds)?;
     phases.end("kernel");
     if config.log_level >= log::LevelFilter::Debug || !config.attached {
         wire::send(control, &Event::Ready { phases: phases.ended }, &Attachments::default())?;

@@ -119,7 +119,8 @@ impl ThreadCx {
 
     fn system_call(&mut self) -> Step {
         self.regs.orig_rax = self.regs.rax;
-        let interrupted = match syscalls::dispatch(self) {
+        let outcome = if self.task.kernel.strace.is_some() { self.traced_call() } else { syscalls::dispatch(self) };
+        let interrupted = match outcome {
             Outcome::Return(value) => {
                 self.regs.rax = value;
                 None
@@ -137,6 +138,17 @@ impl ThreadCx {
             Outcome::Exit(status) => return Step::Exit(status),
         };
         Step::Continue(interrupted)
+    }
+
+    /// As `dispatch`, with a line of strace.
+    fn traced_call(&mut self) -> Outcome {
+        let kernel = Arc::clone(&self.task.kernel);
+        let call = kernel.strace.as_ref().and_then(|strace| strace.enter(self));
+        let outcome = syscalls::dispatch(self);
+        if let (Some(strace), Some(call)) = (&kernel.strace, call) {
+            strace.leave(self, &call, &outcome);
+        }
+        outcome
     }
 
     fn page_fault(&mut self, fault: Fault) {
