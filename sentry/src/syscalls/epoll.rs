@@ -119,7 +119,12 @@ fn wait(cx: &mut ThreadCx, epfd: i32, events: UserAddr, max: i32, timeout: Timeo
     Ok(found.len())
 }
 
-fn collect(task: &Arc<Task>, epoll: &Epoll, max: usize, timeout: Timeout) -> Result<Vec<EpollEvent>, WaitError> {
+fn collect(
+    task: &Arc<Task>,
+    epoll: &Epoll,
+    max: usize,
+    timeout: Timeout,
+) -> Result<Vec<EpollEvent>, WaitError> {
     let found = epoll.collect(max);
     if !found.is_empty() {
         epoll.pass_on();
@@ -128,7 +133,8 @@ fn collect(task: &Arc<Task>, epoll: &Epoll, max: usize, timeout: Timeout) -> Res
         return Ok(found);
     }
     let watch = epoll.watch_exclusively(task.waker());
-    let result = task.wait_for(timeout.deadline(), || Some(epoll.collect(max)).filter(|found| !found.is_empty()));
+    let result =
+        task.wait_for(timeout.deadline(), || Some(epoll.collect(max)).filter(|found| !found.is_empty()));
     // We may have been woken for what we did not take: a signal came, or there was more.
     drop(watch);
     epoll.pass_on();

@@ -1,4 +1,4 @@
-//! futex(2), futex_waitv(2) and the futex2 calls, robust lists.
+//! futex(2) and robust lists. Commands for PI futexes are in `futex_pi.rs`, the calls that came later in `futex2.rs`.
 
 use std::{
     sync::Arc,
@@ -10,17 +10,18 @@ use linux_abi::{
     futex::{
         FUTEX_BITSET_MATCH_ANY, FUTEX_CLOCK_REALTIME, FUTEX_CMP_REQUEUE, FUTEX_CMP_REQUEUE_PI, FUTEX_LOCK_PI,
         FUTEX_LOCK_PI2, FUTEX_PRIVATE_FLAG, FUTEX_REQUEUE, FUTEX_TRYLOCK_PI, FUTEX_UNLOCK_PI, FUTEX_WAIT,
-        FUTEX_WAIT_BITSET, FUTEX_WAIT_REQUEUE_PI, FUTEX_WAITV_MAX, FUTEX_WAKE, FUTEX_WAKE_BITSET, FUTEX_WAKE_OP,
-        FUTEX2_PRIVATE, FUTEX2_SIZE_U32, FutexWaitv, RobustListHead,
+        FUTEX_WAIT_BITSET, FUTEX_WAIT_REQUEUE_PI, FUTEX_WAKE, FUTEX_WAKE_BITSET, FUTEX_WAKE_OP,
+        RobustListHead,
     },
-    time::{CLOCK_MONOTONIC, CLOCK_REALTIME, Timespec},
+    time::Timespec,
 };
 
+use super::futex_pi::{lock_pi, requeue_pi, try_lock_pi, unlock_pi, wait_requeue_pi};
 use crate::{
     error::{RestartKind, SysError, SysResult},
     mm::FutexKey,
     task::{
-        Pid, RestartBlock, ThreadCx,
+        RestartBlock, ThreadCx,
         block::WaitError,
         futex::{
             FutexTable, Waiter,
@@ -32,7 +33,7 @@ use crate::{
 };
 
 /// When to give up.
-type Deadline = Option<Instant>;
+pub(super) type Deadline = Option<Instant>;
 
 /// futex(2).
 pub fn futex(
@@ -48,8 +49,10 @@ pub fn futex(
     let private = op & FUTEX_PRIVATE_FLAG != 0;
     let realtime = op & FUTEX_CLOCK_REALTIME != 0;
     let command = op & !(FUTEX_PRIVATE_FLAG | FUTEX_CLOCK_REALTIME);
-    let has_timeout =
-        matches!(command, FUTEX_WAIT | FUTEX_LOCK_PI | FUTEX_LOCK_PI2 | FUTEX_WAIT_BITSET | FUTEX_WAIT_REQUEUE_PI);
+    let has_timeout = matches!(
+        command,
+        FUTEX_WAIT | FUTEX_LOCK_PI | FUTEX_LOCK_PI2 | FUTEX_WAIT_BITSET | FUTEX_WAIT_REQUEUE_PI
+    );
     let deadline = if has_timeout && !timeout.is_null() {
         let time: Timespec = cx.read_obj(timeout)?;
         let time = time.to_duration().ok_or(Errno::EINVAL)?;
@@ -92,14 +95,14 @@ fn at_least_one(count: u32) -> usize {
     usize::try_from(count.cast_signed().max(1)).unwrap_or(1)
 }
 
-fn key(cx: &ThreadCx, addr: UserAddr, private: bool) -> Result<FutexKey> {
+pub(super) fn key(cx: &ThreadCx, addr: UserAddr, private: bool) -> Result<FutexKey> {
     if !addr.0.is_multiple_of(4) {
         return Err(Errno::EINVAL);
     }
     cx.task.mm()?.futex_key(addr.0, private)
 }
 
-fn table(cx: &ThreadCx) -> &FutexTable {
+pub(super) fn table(cx: &ThreadCx) -> &FutexTable {
     &cx.task.kernel.futexes
 }
 
@@ -133,7 +136,7 @@ pub(super) fn futex_restart(
     wait(cx, UserAddr(addr), value, bitset, private, deadline)
 }
 
-fn wait_once(
+pub(super) fn wait_once(
     cx: &mut ThreadCx,
     addr: UserAddr,
     value: u32,
@@ -149,7 +152,11 @@ fn wait_once(
     let word = cx.read_obj::<u32>(addr);
     if word != Ok(value) {
         // A wake-up that came meanwhile was meant for us.
-        return if table(cx).cancel(&waiter) { Ok(0) } else { Err(word.err().unwrap_or(Errno::EAGAIN).into()) };
+        return if table(cx).cancel(&waiter) {
+            Ok(0)
+        } else {
+            Err(word.err().unwrap_or(Errno::EAGAIN).into())
+        };
     }
     match sleep(cx, &waiter, deadline) {
         Ok(()) => Ok(0),
@@ -158,19 +165,19 @@ fn wait_once(
 }
 
 /// Sleeps until the waiter is woken; takes it out of its queue.
-fn sleep(cx: &ThreadCx, waiter: &Arc<Waiter>, deadline: Deadline) -> Result<(), WaitError> {
+pub(super) fn sleep(cx: &ThreadCx, waiter: &Arc<Waiter>, deadline: Deadline) -> Result<(), WaitError> {
     let result = cx.task.wait_for(deadline, || waiter.is_woken().then_some(()));
     if table(cx).cancel(waiter) { Ok(()) } else { result }
 }
 
-fn wake(cx: &ThreadCx, addr: UserAddr, count: usize, bitset: u32, private: bool) -> Result<usize> {
+pub(super) fn wake(cx: &ThreadCx, addr: UserAddr, count: usize, bitset: u32, private: bool) -> Result<usize> {
     if bitset == 0 {
         return Err(Errno::EINVAL);
     }
     table(cx).wake(&key(cx, addr, private)?, count, bitset)
 }
 
-fn requeue(
+pub(super) fn requeue(
     cx: &mut ThreadCx,
     from: (UserAddr, bool),
     to: (UserAddr, bool),
@@ -250,220 +257,6 @@ fn wake_op(
     Ok(woken + more)
 }
 
-/// Whether a thread exists that can own a PI futex.
-fn is_alive(cx: &ThreadCx) -> impl Fn(Pid) -> bool + use<> {
-    let kernel = Arc::clone(&cx.task.kernel);
-    move |tid| {
-        let tree = kernel.tasks.lock();
-        tree.thread(tid).is_some_and(|task| !task.futexes_left.load(std::sync::atomic::Ordering::SeqCst))
-    }
-}
-
-/// Takes the lock, or queues and returns the waiter.
-fn start_lock_pi(cx: &mut ThreadCx, key: FutexKey, addr: UserAddr, try_only: bool) -> Result<Option<Arc<Waiter>>> {
-    let is_alive = is_alive(cx);
-    let mut word = UserWord { context: &mut *cx.context, addr };
-    cx.task.kernel.futexes.lock_pi(&cx.task, key, &mut word, try_only, &is_alive)
-}
-
-fn finish_pi(cx: &mut ThreadCx, waiter: &Waiter, key: &FutexKey, addr: UserAddr) -> Result<bool> {
-    let mut word = UserWord { context: &mut *cx.context, addr };
-    cx.task.kernel.futexes.finish_pi(waiter, key, &mut word)
-}
-
-fn lock_pi(cx: &mut ThreadCx, addr: UserAddr, private: bool, deadline: Deadline) -> SysResult<usize> {
-    let key = key(cx, addr, private)?;
-    let Some(waiter) = start_lock_pi(cx, key, addr, false)? else { return Ok(0) };
-    sleep(cx, &waiter, deadline).map_err(|e| e.or_restart(RestartKind::NoIntr, Errno::ETIMEDOUT))?;
-    finish_pi(cx, &waiter, &key, addr)?;
-    Ok(0)
-}
-
-fn try_lock_pi(cx: &mut ThreadCx, addr: UserAddr, private: bool) -> SysResult<usize> {
-    let key = key(cx, addr, private)?;
-    start_lock_pi(cx, key, addr, true)?;
-    Ok(0)
-}
-
-fn unlock_pi(cx: &mut ThreadCx, addr: UserAddr, private: bool) -> Result<usize> {
-    let key = key(cx, addr, private)?;
-    let mut word = UserWord { context: &mut *cx.context, addr };
-    cx.task.kernel.futexes.unlock_pi(cx.task.tid(), key, &mut word)?;
-    Ok(0)
-}
-
-fn wait_requeue_pi(
-    cx: &mut ThreadCx,
-    addr: UserAddr,
-    value: u32,
-    bitset: u32,
-    target: UserAddr,
-    private: bool,
-    deadline: Deadline,
-) -> SysResult<usize> {
-    if addr == target || bitset == 0 {
-        return Err(Errno::EINVAL.into());
-    }
-    let (key, target_key) = (key(cx, addr, private)?, self::key(cx, target, private)?);
-    let waiter = table(cx).queue_for_pi(&cx.task, key, target_key, bitset);
-    let word = cx.read_obj::<u32>(addr);
-    if word != Ok(value) && !table(cx).cancel(&waiter) {
-        return Err(word.err().unwrap_or(Errno::EAGAIN).into());
-    }
-    let result = cx.task.wait_for(deadline, || waiter.is_woken().then_some(()));
-    let requeued = table(cx).is_requeued(&waiter);
-    if !table(cx).cancel(&waiter)
-        && let Err(error) = result
-    {
-        // Once moved, the wait cannot be restarted: the condition it waited for has come.
-        return Err(match error {
-            WaitError::Interrupted if requeued => Errno::EAGAIN.into(),
-            error => error.or_restart(RestartKind::NoIntr, Errno::ETIMEDOUT),
-        });
-    }
-    finish_pi(cx, &waiter, &target_key, target)?;
-    Ok(0)
-}
-
-fn requeue_pi(
-    cx: &mut ThreadCx,
-    addr: UserAddr,
-    target: UserAddr,
-    wake: u32,
-    requeue: u32,
-    expected: u32,
-    private: bool,
-) -> Result<usize> {
-    let requeue = usize::try_from(requeue.cast_signed()).map_err(|_| Errno::EINVAL)?;
-    if wake != 1 || addr == target {
-        return Err(Errno::EINVAL);
-    }
-    let (key, target_key) = (key(cx, addr, private)?, self::key(cx, target, private)?);
-    if cx.read_obj::<u32>(addr)? != expected {
-        return Err(Errno::EAGAIN);
-    }
-    let is_alive = is_alive(cx);
-    let mut word = UserWord { context: &mut *cx.context, addr: target };
-    cx.task.kernel.futexes.requeue_pi(key, target_key, &mut word, requeue.saturating_add(1), &is_alive)
-}
-
-/// The flags of a futex2 call: whether the futex is private.
-fn futex2_private(flags: u32) -> Result<bool> {
-    if flags & !FUTEX2_PRIVATE != FUTEX2_SIZE_U32 {
-        return Err(Errno::EINVAL);
-    }
-    Ok(flags & FUTEX2_PRIVATE != 0)
-}
-
-/// An absolute timeout on one of the two clocks that futexes know.
-fn futex2_deadline(cx: &mut ThreadCx, timeout: UserAddr, clock: i32) -> Result<Deadline> {
-    if timeout.is_null() {
-        return Ok(None);
-    }
-    let clock = match clock {
-        CLOCK_MONOTONIC => Clock::MONOTONIC,
-        CLOCK_REALTIME => Clock::REALTIME,
-        _ => return Err(Errno::EINVAL),
-    };
-    let time: Timespec = cx.read_obj(timeout)?;
-    Ok(clock.instant_at(time.to_duration().ok_or(Errno::EINVAL)?))
-}
-
-fn check_waitv(entry: &FutexWaitv) -> Result<(UserAddr, u32, bool)> {
-    if entry.reserved != 0 {
-        return Err(Errno::EINVAL);
-    }
-    let private = futex2_private(entry.flags)?;
-    Ok((UserAddr(entry.uaddr), u32::try_from(entry.val).map_err(|_| Errno::EINVAL)?, private))
-}
-
-/// futex_waitv(2): waits on many futexes at once; returns the position of one that was woken.
-pub fn futex_waitv(
-    cx: &mut ThreadCx,
-    entries: UserAddr,
-    count: u32,
-    flags: u32,
-    timeout: UserAddr,
-    clock: i32,
-) -> SysResult<usize> {
-    if flags != 0 || count == 0 || count > FUTEX_WAITV_MAX || entries.is_null() {
-        return Err(Errno::EINVAL.into());
-    }
-    let deadline = futex2_deadline(cx, timeout, clock)?;
-    let entries: Vec<FutexWaitv> = cx.read_array(entries, count as usize)?;
-    let entries = entries.iter().map(check_waitv).collect::<Result<Vec<_>>>()?;
-    let mut waiters = Vec::with_capacity(entries.len());
-    let mut failed = None;
-    for &(addr, value, private) in &entries {
-        let looked = key(cx, addr, private).and_then(|key| {
-            waiters.push(table(cx).queue(&cx.task, key, FUTEX_BITSET_MATCH_ANY));
-            cx.read_obj::<u32>(addr)
-        });
-        if looked != Ok(value) {
-            failed = Some(looked.err().unwrap_or(Errno::EAGAIN));
-            break;
-        }
-    }
-    let slept = match failed {
-        Some(errno) => Err(errno.into()),
-        None => {
-            let any = || waiters.iter().any(|waiter| waiter.is_woken()).then_some(());
-            let slept = cx.task.wait_for(deadline, any);
-            slept.map_err(|error| error.or_restart(RestartKind::Sys, Errno::ETIMEDOUT))
-        }
-    };
-    let mut woken = None;
-    for (at, waiter) in waiters.iter().enumerate() {
-        if table(cx).cancel(waiter) {
-            woken = Some(at);
-        }
-    }
-    match woken {
-        Some(at) => Ok(at),
-        None => slept.map(|()| 0),
-    }
-}
-
-/// The bit set of a futex2 call.
-fn futex2_mask(mask: u64) -> Result<u32> {
-    u32::try_from(mask).ok().filter(|&mask| mask != 0).ok_or(Errno::EINVAL)
-}
-
-/// futex_wake(2).
-pub fn futex_wake(cx: &mut ThreadCx, addr: UserAddr, mask: u64, count: i32, flags: u32) -> Result<usize> {
-    let private = futex2_private(flags)?;
-    let mask = futex2_mask(mask)?;
-    wake(cx, addr, usize::try_from(count).unwrap_or(0), mask, private)
-}
-
-/// futex_wait(2).
-pub fn futex_wait(
-    cx: &mut ThreadCx,
-    addr: UserAddr,
-    value: u64,
-    mask: u64,
-    flags: u32,
-    timeout: UserAddr,
-    clock: i32,
-) -> SysResult<usize> {
-    let private = futex2_private(flags)?;
-    let value = u32::try_from(value).map_err(|_| Errno::EINVAL)?;
-    let mask = futex2_mask(mask)?;
-    let deadline = futex2_deadline(cx, timeout, clock)?;
-    wait_once(cx, addr, value, mask, private, deadline)
-}
-
-/// futex_requeue(2).
-pub fn futex_requeue(cx: &mut ThreadCx, waiters: UserAddr, flags: u32, wake: i32, count: i32) -> Result<usize> {
-    if flags != 0 || waiters.is_null() {
-        return Err(Errno::EINVAL);
-    }
-    let [from, to] = cx.read_obj::<[FutexWaitv; 2]>(waiters)?;
-    let ((from, value, from_private), (to, _, to_private)) = (check_waitv(&from)?, check_waitv(&to)?);
-    let (wake, count) = (wake.cast_unsigned(), count.cast_unsigned());
-    requeue(cx, (from, from_private), (to, to_private), wake, count, Some(value))
-}
-
 /// set_robust_list(2).
 pub fn set_robust_list(cx: &mut ThreadCx, head: UserAddr, len: usize) -> Result<()> {
     if len != size_of::<RobustListHead>() {
@@ -507,14 +300,5 @@ mod tests {
         assert_eq!(op.holds(0), Ok(true));
         let op = WakeOp::decode(7 << 28 | 9 << 24);
         assert_eq!((op.apply(0), op.holds(0)), (Err(Errno::ENOSYS), Err(Errno::ENOSYS)));
-    }
-
-    #[test]
-    fn futex2_flags_are_checked() {
-        assert_eq!(futex2_private(2), Ok(false));
-        assert_eq!(futex2_private(2 | 128), Ok(true));
-        for bad in [0, 1, 3, 6, 2 | 256] {
-            assert_eq!(futex2_private(bad), Err(Errno::EINVAL), "{bad}");
-        }
     }
 }

@@ -43,7 +43,8 @@ pub(super) use super::{
     },
     epoll::{epoll_create, epoll_create1, epoll_ctl, epoll_pwait, epoll_pwait2, epoll_wait},
     eventfd::{eventfd, eventfd2},
-    futex::{futex, futex_requeue, futex_wait, futex_waitv, futex_wake, get_robust_list, set_robust_list},
+    futex::{futex, get_robust_list, set_robust_list},
+    futex2::{futex_requeue, futex_wait, futex_waitv, futex_wake},
     identity::{
         getpgid, getpgrp, getpid, getppid, getsid, gettid, set_tid_address, setdomainname, sethostname, setns, setpgid,
         setsid, uname, unshare,

@@ -36,7 +36,9 @@ pub fn membarrier(cx: &mut ThreadCx, command: i32, flags: u32, _cpu: i32) -> Res
             Ok(0)
         }
         GET_REGISTRATIONS => Ok(registered.load(Ordering::SeqCst)),
-        PRIVATE_EXPEDITED if registered.load(Ordering::SeqCst) & REGISTER_PRIVATE_EXPEDITED == 0 => Err(Errno::EPERM),
+        PRIVATE_EXPEDITED if registered.load(Ordering::SeqCst) & REGISTER_PRIVATE_EXPEDITED == 0 => {
+            Err(Errno::EPERM)
+        }
         GLOBAL | GLOBAL_EXPEDITED | PRIVATE_EXPEDITED => {
             host::membarrier::global().map_err(|_| Errno::EINVAL)?;
             Ok(0)

@@ -17,6 +17,8 @@ pub mod eventfd;
 pub mod fcntl;
 pub mod flock;
 pub mod futex;
+pub mod futex2;
+mod futex_pi;
 pub mod getdents;
 pub mod identity;
 pub mod inotify;

@@ -18,7 +18,8 @@ use crate::{
 };
 
 /// What makes a descriptor readable, writable and exceptional for select(2).
-const READ_SET: Events = Events::RDNORM.union(Events::RDBAND).union(Events::IN).union(Events::HUP).union(Events::ERR);
+const READ_SET: Events =
+    Events::RDNORM.union(Events::RDBAND).union(Events::IN).union(Events::HUP).union(Events::ERR);
 const WRITE_SET: Events = Events::WRNORM.union(Events::WRBAND).union(Events::OUT).union(Events::ERR);
 const EXCEPT_SET: Events = Events::PRI;
 

@@ -7,10 +7,11 @@ use std::{sync::Arc, time::Duration};
 use linux_abi::{
     Errno, Result, UserAddr,
     sched::{
-        IOPRIO_CLASS_BE, IOPRIO_CLASS_IDLE, IOPRIO_CLASS_NONE, IOPRIO_CLASS_RT, IOPRIO_CLASS_SHIFT, IOPRIO_WHO_PGRP,
-        IOPRIO_WHO_PROCESS, IOPRIO_WHO_USER, PRIO_PGRP, PRIO_PROCESS, PRIO_USER, SCHED_BATCH, SCHED_DEADLINE,
-        SCHED_FIFO, SCHED_FLAG_ALL, SCHED_FLAG_KEEP_PARAMS, SCHED_FLAG_KEEP_POLICY, SCHED_FLAG_RESET_ON_FORK,
-        SCHED_IDLE, SCHED_OTHER, SCHED_RESET_ON_FORK, SCHED_RR, SchedAttr,
+        IOPRIO_CLASS_BE, IOPRIO_CLASS_IDLE, IOPRIO_CLASS_NONE, IOPRIO_CLASS_RT, IOPRIO_CLASS_SHIFT,
+        IOPRIO_WHO_PGRP, IOPRIO_WHO_PROCESS, IOPRIO_WHO_USER, PRIO_PGRP, PRIO_PROCESS, PRIO_USER,
+        SCHED_BATCH, SCHED_DEADLINE, SCHED_FIFO, SCHED_FLAG_ALL, SCHED_FLAG_KEEP_PARAMS,
+        SCHED_FLAG_KEEP_POLICY, SCHED_FLAG_RESET_ON_FORK, SCHED_IDLE, SCHED_OTHER, SCHED_RESET_ON_FORK,
+        SCHED_RR, SchedAttr,
     },
     time::Timespec,
 };
@@ -283,7 +284,8 @@ fn chosen(cx: &ThreadCx, which: &Who, who: i32) -> Result<Vec<Arc<Task>>> {
         Who::Thread if who == 0 => vec![Arc::clone(&cx.task)],
         Who::Thread => tree.thread(who).into_iter().cloned().collect(),
         Who::Group => {
-            let pgid = if who == 0 { tree.process(cx.task.pid()).map_or(0, |process| process.pgid) } else { who };
+            let pgid =
+                if who == 0 { tree.process(cx.task.pid()).map_or(0, |process| process.pgid) } else { who };
             tree.group_members(pgid).flat_map(|(pid, _)| tree.threads_of(pid)).collect()
         }
         Who::User => {
@@ -367,7 +369,11 @@ pub fn ioprio_get(cx: &mut ThreadCx, which: i32, who: i32) -> Result<u32> {
 /// `ioprio_best`: the lower number, where "none" counts as the middle of best-effort.
 fn best_io_priority(a: u32, b: u32) -> u32 {
     let rank = |priority: u32| {
-        if priority >> IOPRIO_CLASS_SHIFT == IOPRIO_CLASS_NONE { IOPRIO_CLASS_BE << IOPRIO_CLASS_SHIFT | 4 } else { priority }
+        if priority >> IOPRIO_CLASS_SHIFT == IOPRIO_CLASS_NONE {
+            IOPRIO_CLASS_BE << IOPRIO_CLASS_SHIFT | 4
+        } else {
+            priority
+        }
     };
     if rank(b) < rank(a) { b } else { a }
 }

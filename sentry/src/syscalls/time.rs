@@ -8,8 +8,8 @@ use std::{
 use linux_abi::{
     Errno, Result, UserAddr,
     time::{
-        CLOCK_MONOTONIC, CLOCK_PROCESS_CPUTIME_ID, CLOCK_REALTIME, CLOCK_THREAD_CPUTIME_ID, TIMER_ABSTIME, Timespec,
-        Timeval, Timex, Timezone, Tms,
+        CLOCK_MONOTONIC, CLOCK_PROCESS_CPUTIME_ID, CLOCK_REALTIME, CLOCK_THREAD_CPUTIME_ID, TIMER_ABSTIME,
+        Timespec, Timeval, Timex, Timezone, Tms,
     },
 };
 
@@ -200,19 +200,30 @@ fn sleep(cx: &mut ThreadCx, clock: i32, deadline: Option<Instant>, remaining: Us
             if !remaining.is_null() {
                 cx.write_obj(remaining, &Timespec::from(left))?;
             }
-            *cx.task.restart_block.lock() = Some(RestartBlock::Sleep { clock, deadline, remaining: remaining.0 });
+            *cx.task.restart_block.lock() =
+                Some(RestartBlock::Sleep { clock, deadline, remaining: remaining.0 });
             Err(SysError::Restart(RestartKind::Block))
         }
     }
 }
 
 /// A sleep after a signal that ran no handler (restart_syscall(2)).
-pub(super) fn sleep_restart(cx: &mut ThreadCx, clock: i32, deadline: Instant, remaining: u64) -> SysResult<()> {
+pub(super) fn sleep_restart(
+    cx: &mut ThreadCx,
+    clock: i32,
+    deadline: Instant,
+    remaining: u64,
+) -> SysResult<()> {
     sleep(cx, clock, Some(deadline), UserAddr(remaining))
 }
 
 /// Sleeps until the process has used some processor time, looking now and then.
-fn sleep_for_cpu_time(cx: &mut ThreadCx, source: &TimeSource, time: Duration, absolute: bool) -> SysResult<()> {
+fn sleep_for_cpu_time(
+    cx: &mut ThreadCx,
+    source: &TimeSource,
+    time: Duration,
+    absolute: bool,
+) -> SysResult<()> {
     let target = if absolute { time } else { source.now().saturating_add(time) };
     loop {
         let now = source.now();

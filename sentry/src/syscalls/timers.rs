@@ -7,9 +7,9 @@ use linux_abi::{
     event::{TFD_CLOEXEC, TFD_NONBLOCK, TFD_TIMER_ABSTIME, TFD_TIMER_CANCEL_ON_SET},
     fcntl::O_RDWR,
     time::{
-        CLOCK_BOOTTIME, CLOCK_BOOTTIME_ALARM, CLOCK_MONOTONIC, CLOCK_REALTIME, CLOCK_REALTIME_ALARM, ITIMER_REAL,
-        Itimerspec, Itimerval, SIGEV_NONE, SIGEV_SIGNAL, SIGEV_THREAD, SIGEV_THREAD_ID, Sigevent, TIMER_ABSTIME,
-        Timespec, Timeval,
+        CLOCK_BOOTTIME, CLOCK_BOOTTIME_ALARM, CLOCK_MONOTONIC, CLOCK_REALTIME, CLOCK_REALTIME_ALARM,
+        ITIMER_REAL, Itimerspec, Itimerval, SIGEV_NONE, SIGEV_SIGNAL, SIGEV_THREAD, SIGEV_THREAD_ID,
+        Sigevent, TIMER_ABSTIME, Timespec, Timeval,
     },
 };
 
@@ -83,7 +83,8 @@ fn notify(cx: &ThreadCx, event: &Sigevent) -> Result<Notify> {
         // SIGEV_THREAD_ID is a flag on SIGEV_SIGNAL.
         SIGEV_THREAD_ID if signal::is_valid(signo) => {
             let tree = cx.task.kernel.tasks.lock();
-            let thread = tree.thread(event.tid).filter(|task| task.pid() == cx.task.pid()).ok_or(Errno::EINVAL)?;
+            let thread =
+                tree.thread(event.tid).filter(|task| task.pid() == cx.task.pid()).ok_or(Errno::EINVAL)?;
             Ok(Notify::Thread { signo, tid: thread.tid() })
         }
         _ => Err(Errno::EINVAL),

@@ -22,8 +22,8 @@ use std::{
 use linux_abi::{Errno, Result};
 use parking_lot::{Mutex, MutexGuard};
 
-pub use self::robust::exit_robust_list;
 use self::pi::PiLock;
+pub use self::robust::exit_robust_list;
 use super::{Pid, Task, block::TaskWaker};
 use crate::mm::FutexKey;
 
@@ -177,7 +177,8 @@ impl FutexTable {
                 waiter.finish(State::Queued(*to));
                 target.queues.entry(*to).or_default().push_back(Arc::clone(waiter));
             }
-            let stayed = if from == to { shard.queues.get(from).map_or(0, |q| q.len().min(requeue)) } else { 0 };
+            let stayed =
+                if from == to { shard.queues.get(from).map_or(0, |q| q.len().min(requeue)) } else { 0 };
             (woken, moving.len() + stayed)
         };
         for waiter in &woken {
@@ -187,7 +188,11 @@ impl FutexTable {
     }
 
     /// The shards of both keys, the second only if it is another one.
-    fn two_shards(&self, a: &FutexKey, b: &FutexKey) -> (MutexGuard<'_, Shard>, Option<MutexGuard<'_, Shard>>) {
+    fn two_shards(
+        &self,
+        a: &FutexKey,
+        b: &FutexKey,
+    ) -> (MutexGuard<'_, Shard>, Option<MutexGuard<'_, Shard>>) {
         match self.index(a).cmp(&self.index(b)) {
             std::cmp::Ordering::Equal => (self.shard(a), None),
             std::cmp::Ordering::Less => {

@@ -181,7 +181,8 @@ impl PosixTimer {
         match self.notify {
             Notify::None => None,
             Notify::Process { .. } => {
-                let group = kernel.tasks.lock().process(self.pid).map(|process| Arc::clone(&process.group))?;
+                let group =
+                    kernel.tasks.lock().process(self.pid).map(|process| Arc::clone(&process.group))?;
                 let mut signals = group.signals.lock();
                 Some(with(&mut signals.pending))
             }

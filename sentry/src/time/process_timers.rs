@@ -186,7 +186,12 @@ pub fn get_interval(task: &Task, which: i32) -> Result<(Duration, Duration)> {
 ///
 /// # Errors
 /// `EINVAL` for an unknown timer.
-pub fn set_interval(task: &Task, which: i32, value: Duration, interval: Duration) -> Result<(Duration, Duration)> {
+pub fn set_interval(
+    task: &Task,
+    which: i32,
+    value: Duration,
+    interval: Duration,
+) -> Result<(Duration, Duration)> {
     let timer = {
         let mut timers = task.group.timers.intervals.lock();
         let slot = timers.get_mut(index(which)?).ok_or(Errno::EINVAL)?;
@@ -198,8 +203,11 @@ pub fn set_interval(task: &Task, which: i32, value: Duration, interval: Duration
     let now = timer.source.now();
     let before = timer.get(now);
     let mut schedule = timer.schedule.lock();
-    *schedule =
-        if value.is_zero() { Schedule::default() } else { Schedule::new(now.saturating_add(value), interval) };
+    *schedule = if value.is_zero() {
+        Schedule::default()
+    } else {
+        Schedule::new(now.saturating_add(value), interval)
+    };
     timer.arm(&schedule, now);
     Ok(before)
 }

@@ -107,7 +107,9 @@ impl TimeSource {
 pub fn process_cpu_time(kernel: &Kernel, pid: Pid) -> Duration {
     let threads = kernel.tasks.lock().threads_of(pid);
     match threads.first() {
-        Some(task) => task.mm().map_or_else(|_| task.group.usage.lock().exited_threads, |mm| mm.space.cpu_time()),
+        Some(task) => {
+            task.mm().map_or_else(|_| task.group.usage.lock().exited_threads, |mm| mm.space.cpu_time())
+        }
         None => Duration::ZERO,
     }
 }

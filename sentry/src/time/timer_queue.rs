@@ -146,7 +146,8 @@ mod tests {
         timers[3].set(at(5));
         timers[3].set(at(40));
         timers[2].cancel();
-        let order: Vec<u32> = (0..3).map(|_| receiver.recv_timeout(Duration::from_secs(5)).unwrap()).collect();
+        let order: Vec<u32> =
+            (0..3).map(|_| receiver.recv_timeout(Duration::from_secs(5)).unwrap()).collect();
         assert_eq!(order, [1, 3, 0]);
         assert!(start.elapsed() >= Duration::from_millis(60));
         assert!(receiver.recv_timeout(Duration::from_millis(30)).is_err());

@@ -150,7 +150,13 @@ fn check(epoll_file: &File, file: &File, add: bool, event: Option<EpollEvent>) -
 ///
 /// # Errors
 /// Those of epoll_ctl(2).
-pub fn add(nesting: &Mutex<()>, epoll_file: &Arc<File>, fd: i32, file: &Arc<File>, event: EpollEvent) -> Result<()> {
+pub fn add(
+    nesting: &Mutex<()>,
+    epoll_file: &Arc<File>,
+    fd: i32,
+    file: &Arc<File>,
+    event: EpollEvent,
+) -> Result<()> {
     check(epoll_file, file, true, Some(event))?;
     let epoll = epoll_file.downcast::<Epoll>().ok_or(Errno::EINVAL)?;
     let Some(inner) = file.downcast::<Epoll>() else {
@@ -234,7 +240,9 @@ pub fn remove(epoll_file: &Arc<File>, fd: i32, file: &Arc<File>) -> Result<()> {
     epoll.forget(key, Some(removed));
     if let Some(inner) = file.downcast::<Epoll>() {
         let mut watched_by = inner.watched_by.lock();
-        if let Some(at) = watched_by.iter().position(|parent| std::ptr::eq(parent.as_ptr(), Arc::as_ptr(epoll_file))) {
+        if let Some(at) =
+            watched_by.iter().position(|parent| std::ptr::eq(parent.as_ptr(), Arc::as_ptr(epoll_file)))
+        {
             watched_by.swap_remove(at);
         }
     }

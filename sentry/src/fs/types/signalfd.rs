@@ -159,10 +159,16 @@ mod tests {
         let fields = Fields::Queue { pid: 7, uid: 8, value: 0x1_0000_0002 };
         let info = SigInfo { signo: 34, errno: 0, code: -1, fields };
         let out = to_siginfo(&info);
-        assert_eq!((out.signo, out.code, out.pid, out.uid, out.ptr, out.int), (34, -1, 7, 8, 0x1_0000_0002, 2));
+        assert_eq!(
+            (out.signo, out.code, out.pid, out.uid, out.ptr, out.int),
+            (34, -1, 7, 8, 0x1_0000_0002, 2)
+        );
         // The same through the bytes a guest passes to rt_sigqueueinfo.
         let raw = SigInfo::from_bytes(&info.to_bytes());
         let out = to_siginfo(&raw);
-        assert_eq!((out.signo, out.code, out.pid, out.uid, out.ptr, out.int), (34, -1, 7, 8, 0x1_0000_0002, 2));
+        assert_eq!(
+            (out.signo, out.code, out.pid, out.uid, out.ptr, out.int),
+            (34, -1, 7, 8, 0x1_0000_0002, 2)
+        );
     }
 }

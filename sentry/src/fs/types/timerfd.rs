@@ -88,7 +88,13 @@ impl TimerFd {
     }
 
     /// timerfd_settime(2): a zero `value` disarms it. Returns the setting before.
-    pub fn set(&self, value: Duration, interval: Duration, absolute: bool, flags: u32) -> (Duration, Duration) {
+    pub fn set(
+        &self,
+        value: Duration,
+        interval: Duration,
+        absolute: bool,
+        flags: u32,
+    ) -> (Duration, Duration) {
         let inner = &*self.0;
         let mut state = inner.state.lock();
         let before = state.setting();

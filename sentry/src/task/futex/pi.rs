@@ -250,7 +250,9 @@ impl FutexTable {
         let (mut shard, mut other) = self.two_shards(&from, &to);
         let mut moved = 0;
         while moved < count {
-            let Some(waiter) = shard.queues.get(&from).and_then(|queue| queue.front()).cloned() else { break };
+            let Some(waiter) = shard.queues.get(&from).and_then(|queue| queue.front()).cloned() else {
+                break;
+            };
             if waiter.pi_target != Some(to) {
                 return if moved > 0 { Ok(moved) } else { Err(Errno::EINVAL) };
             }

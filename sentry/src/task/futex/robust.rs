@@ -64,7 +64,11 @@ fn owner_died(cx: &mut ThreadCx, addr: u64, pi: bool, pending: bool) -> Result<(
         return Ok(());
     }
     let marked = update(&mut word, |value| {
-        if value & FUTEX_TID_MASK == tid { Ok(value & FUTEX_WAITERS | FUTEX_OWNER_DIED) } else { Err(Errno::EPERM) }
+        if value & FUTEX_TID_MASK == tid {
+            Ok(value & FUTEX_WAITERS | FUTEX_OWNER_DIED)
+        } else {
+            Err(Errno::EPERM)
+        }
     });
     match marked {
         Ok(value) if !pi && value & FUTEX_WAITERS != 0 => wake_address(&cx.task, addr, 1),
