@@ -151,11 +151,6 @@ pub trait FileOps: Any + Send + Sync {
         String::from("anon_inode:[file]")
     }
 
-    /// What /proc/PID/fd shows behind `anon_inode:` for a file without an inode.
-    fn anon_name(&self) -> &'static str {
-        "[file]"
-    }
-
     /// What /proc/PID/fdinfo shows beyond the common lines.
     fn fdinfo(&self) -> String {
         String::new()

@@ -48,6 +48,10 @@ pub fn pid_of(file: &File) -> Option<Pid> {
 }
 
 impl FileOps for PidFd {
+    fn anonymous_name(&self) -> String {
+        String::from("anon_inode:[pidfd]")
+    }
+
     fn read(&self, _cx: FileCx<'_>, _dst: &mut dyn Sink, _pos: &mut u64) -> Result<usize> {
         Err(Errno::EINVAL)
     }

@@ -238,14 +238,13 @@ pub(super) fn describe_file(file: &Arc<File>, task: &Task) -> Vec<u8> {
     }
     if let Some(inode) = file.inode() {
         let ino = inode.attr().map_or(0, |attr| attr.ino);
-        let kind = match inode.kind() {
-            FileType::Fifo => "pipe",
-            FileType::Socket => "socket",
-            _ => "anon_inode",
-        };
-        return format!("{kind}:[{ino}]").into_bytes();
+        match inode.kind() {
+            FileType::Fifo => return format!("pipe:[{ino}]").into_bytes(),
+            FileType::Socket => return format!("socket:[{ino}]").into_bytes(),
+            _ => {}
+        }
     }
-    format!("anon_inode:{}", file.ops().anon_name()).into_bytes()
+    file.ops().anonymous_name().into_bytes()
 }
 
 /// /proc/PID/fdinfo/FD.
