@@ -56,7 +56,9 @@ impl Guest {
         fds: &mut Attachments,
     ) -> Result<Guest> {
         let strace = match config.strace {
-            Some(strace) => Some(sentry::strace::Strace::new(strace.calls.as_deref(), fds.take(strace.sink)?)),
+            Some(strace) => {
+                Some(sentry::strace::Strace::new(strace.calls.as_deref(), fds.take(strace.sink)?))
+            }
             None => None,
         };
         let mounts = config.mounts;

@@ -36,3 +36,51 @@ pub fn lock(platform: Platform, on_violation: OnViolation) -> Result<()> {
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The policy has what the platforms say they need.
+    #[test]
+    fn platforms_get_their_calls() {
+        let policy = include_str!("sentry.policy");
+        let allowed = |platform: &str, call: &str| {
+            policy.lines().any(|line| {
+                let mut words = line.split_whitespace();
+                words.next() == Some(call)
+                    && words
+                        .next()
+                        .is_none_or(|word| !word.starts_with('@') || word == format!("@{platform}"))
+            })
+        };
+        for (platform, calls) in
+            [("systrap", platform::systrap::host_calls()), ("ptrace", &platform::ptrace::host_calls())]
+        {
+            for (call, why) in calls {
+                assert!(allowed(platform, call), "{platform} needs {call}: {why}");
+            }
+        }
+        assert!(!allowed("systrap", "ptrace") && !allowed("systrap", "execve"));
+    }
+
+    /// What the filter does to a process: a forbidden call ends it, a call that is to fail fails, the others work.
+    #[test]
+    fn verdicts() {
+        let verdict = |call: fn() -> String| {
+            std::thread::spawn(move || {
+                lock(Platform::Systrap, OnViolation::Kill).unwrap();
+                call()
+            })
+            .join()
+            .unwrap()
+        };
+        let open = || std::fs::File::open("/etc/passwd").unwrap_err().raw_os_error().unwrap_or(0).to_string();
+        assert_eq!(verdict(open), libc::ENOENT.to_string());
+        let thread = || std::thread::spawn(|| "made".to_owned()).join().unwrap();
+        assert_eq!(verdict(thread), "made");
+        let memory =
+            || nix::sys::memfd::memfd_create(c"x", nix::sys::memfd::MFdFlags::empty()).is_ok().to_string();
+        assert_eq!(verdict(memory), "true");
+    }
+}

@@ -3,5 +3,8 @@
 mod common;
 mod jail;
 mod kill;
+mod lifecycle;
 mod run;
+#[path = "run.rs"]
+mod run_on_ptrace;
 mod verbs;

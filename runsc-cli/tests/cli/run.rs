@@ -14,7 +14,9 @@ use crate::common::{Scratch, eventually, impossible, run, stderr};
 
 fn sandbox(args: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_sandbox"));
-    command.arg("run").args(args).stdin(Stdio::null()).current_dir("/");
+    // This file is two modules: one for each platform.
+    let platform = if module_path!().ends_with("ptrace") { "ptrace" } else { "systrap" };
+    command.args(["run", "--platform", platform]).args(args).stdin(Stdio::null()).current_dir("/");
     command
 }
 
