@@ -23,6 +23,7 @@
 //! # Safety rules
 //! Words that a guest can write (slots, frames, memory) are allegations: read once, volatile, validated.
 
+pub mod fake;
 #[cfg(target_arch = "x86_64")]
 pub mod ptrace;
 pub mod registers;
