@@ -51,6 +51,8 @@ pub mod stat;
 pub mod sync;
 mod target;
 mod temporary_mask;
+#[cfg(test)]
+mod tests;
 pub mod time;
 mod timeout;
 pub mod timers;
