@@ -70,10 +70,11 @@ fn boot(control: BorrowedFd<'_>) -> Result<Infallible> {
     // It looks at its first stub in /proc, so it comes before the empty root, to which stubs move as well.
     let mut oom_score = OomScore::open();
     oom_score.set(OomScore::STUBS);
+    // Before the platform, which chooses on which processor this thread runs.
+    let host = HostInfo::gather();
     let platform = guest::make_platform(config.platform)?;
     oom_score.restore();
     drop(oom_score);
-    let host = HostInfo::gather();
     phases.end("platform");
 
     jail::root::enter_empty()?;

@@ -49,7 +49,11 @@ fn facts(kernel: &Kernel, who: &Who) -> Facts {
     let time = own_time.unwrap_or_else(|| mm.as_ref().map_or(Duration::ZERO, |mm| mm.space.cpu_time()));
     Facts {
         name: task.as_ref().map(|task| name_of(task)).unwrap_or_default(),
-        state: if zombie { 'Z' } else { task.as_ref().map_or('Z', |task| task.state_letter()) },
+        // A process whose first thread has ended is shown as a zombie while the others live.
+        state: match threads.iter().find(|task| task.tid() == who.id()) {
+            Some(task) if !zombie => task.state_letter(),
+            _ => 'Z',
+        },
         ppid,
         pgid,
         sid,
