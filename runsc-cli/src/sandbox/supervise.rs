@@ -130,9 +130,13 @@ pub fn supervise(
     while let Ok(Some(event)) = sandbox.control.try_event() {
         said = said.or(error_in(event));
     }
-    // The sentry may have followed a killed gofer before this process has noticed.
-    if let Ok(Some(WaitStatus::Signaled(_, signal, _))) = sandbox.gofer.try_wait() {
-        said = said.or_else(|| Some(killed_gofer(signal)));
+    // The sentry may have followed a killed gofer before this process has noticed; it is about to be gone then.
+    if said.is_none() && matches!(ended, WaitStatus::Exited(_, code) if code == i32::from(SANDBOX_FAILED)) {
+        let mut gofer = [PollFd::new(sandbox.gofer.pidfd(), PollFlags::POLLIN)];
+        let _ = poll(&mut gofer, PollTimeout::from(200u8));
+        if let Ok(Some(WaitStatus::Signaled(_, signal, _))) = sandbox.gofer.try_wait() {
+            said = Some(killed_gofer(signal));
+        }
     }
     sandbox.end();
     match (said, ended) {
