@@ -220,14 +220,17 @@ impl Shard {
     /// Takes up to `count` matching waiters out, marked as woken; the caller notifies them.
     fn take(&mut self, key: &FutexKey, count: usize, bitset: u32) -> Result<Vec<Arc<Waiter>>> {
         let Some(queue) = self.queues.get_mut(key) else { return Ok(Vec::new()) };
-        if queue.iter().any(|waiter| waiter.pi_target.is_some()) {
-            return Err(Errno::EINVAL);
-        }
         let mut taken = Vec::new();
         let mut at = 0;
         while taken.len() < count
             && let Some(waiter) = queue.get(at)
         {
+            if waiter.pi_target.is_some() {
+                if taken.is_empty() {
+                    return Err(Errno::EINVAL);
+                }
+                break;
+            }
             if waiter.bitset & bitset == 0 {
                 at += 1;
                 continue;

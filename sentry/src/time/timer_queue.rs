@@ -12,6 +12,9 @@ use std::{
 
 use parking_lot::{Condvar, Mutex};
 
+/// The stack of the timers' thread: sending a signal is the most it does.
+const STACK_SIZE: usize = 256 << 10;
+
 /// What happens when a timer expires.
 pub trait TimerTarget: Send + Sync {
     /// Its deadline has passed. Called on the timers' thread: must not block.
@@ -76,7 +79,7 @@ impl Timer {
         let is_first = state.armed.first_key_value().is_some_and(|(first, _)| *first == key);
         if !state.running && !state.ended {
             let shared = Arc::clone(&self.shared);
-            let thread = std::thread::Builder::new().name(String::from("timers"));
+            let thread = std::thread::Builder::new().name(String::from("timers")).stack_size(STACK_SIZE);
             // Without a thread, the next timer that is armed tries again.
             state.running = thread.spawn(move || shared.run()).is_ok();
         } else if is_first {
