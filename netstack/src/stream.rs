@@ -9,7 +9,13 @@
 //! Invariants: `len` counts the bytes on the queue and those in a reader's hands; `len + reserved <= limit` when room
 //! was promised; memory is at most four times `limit` plus one chunk.
 
-use std::{collections::VecDeque, sync::Arc};
+use std::{
+    collections::VecDeque,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+};
 
 use linux_abi::{Errno, Result};
 use parking_lot::Mutex;
@@ -35,31 +41,58 @@ impl Meta for () {
     }
 }
 
-/// Large chunks between uses, so that streams need neither allocate nor clear them. Shared by all streams of a stack.
+/// Memory in chunks beyond which streams get little each (as `tcp_mem` does for TCP).
+const PRESSURE: usize = 256 << 20;
+/// What a stream may hold then.
+const LIMIT_UNDER_PRESSURE: usize = CHUNK;
+
+/// Where the memory of all streams of a stack comes from. Keeps some large chunks between uses, so that streams need neither
+/// allocate nor clear them, and counts what is in use.
 #[derive(Default)]
 pub struct ChunkPool {
     free: Mutex<Vec<Box<[u8]>>>,
+    in_use: AtomicUsize,
 }
 
 impl ChunkPool {
-    fn get(&self, want: usize) -> Box<[u8]> {
+    fn get(self: &Arc<Self>, want: usize) -> Chunk {
         let class = CLASSES.into_iter().find(|&class| class >= want).unwrap_or(CHUNK);
         let pooled = if class == CHUNK { self.free.lock().pop() } else { None };
-        pooled.unwrap_or_else(|| vec![0; class].into_boxed_slice())
+        self.in_use.fetch_add(class, Ordering::Relaxed);
+        let bytes = pooled.unwrap_or_else(|| vec![0; class].into_boxed_slice());
+        Chunk { bytes, pool: Arc::clone(self) }
     }
 
-    fn put(&self, chunk: Box<[u8]>) {
-        if chunk.len() == CHUNK {
-            let mut free = self.free.lock();
+    /// How many bytes all streams together hold memory for.
+    pub fn in_use(&self) -> usize {
+        self.in_use.load(Ordering::Relaxed)
+    }
+
+    fn is_pressed(&self) -> bool {
+        self.in_use() > PRESSURE
+    }
+}
+
+/// Memory of a pool; goes back when dropped.
+struct Chunk {
+    bytes: Box<[u8]>,
+    pool: Arc<ChunkPool>,
+}
+
+impl Drop for Chunk {
+    fn drop(&mut self) {
+        self.pool.in_use.fetch_sub(self.bytes.len(), Ordering::Relaxed);
+        if self.bytes.len() == CHUNK {
+            let mut free = self.pool.free.lock();
             if free.len() < POOLED {
-                free.push(chunk);
+                free.push(std::mem::take(&mut self.bytes));
             }
         }
     }
 }
 
 struct Segment<M> {
-    data: Box<[u8]>,
+    data: Chunk,
     start: usize,
     end: usize,
     meta: M,
@@ -67,7 +100,7 @@ struct Segment<M> {
 
 impl<M> Segment<M> {
     fn bytes(&self) -> &[u8] {
-        self.data.get(self.start..self.end).unwrap_or_default()
+        self.data.bytes.get(self.start..self.end).unwrap_or_default()
     }
 }
 
@@ -76,6 +109,8 @@ struct State<M> {
     len: usize,
     reserved: usize,
     limit: usize,
+    /// Memory is short, as far as this stream has noticed.
+    pressed: bool,
     /// The writer will write no more.
     finished: bool,
     /// The reader wants no more.
@@ -91,14 +126,18 @@ struct State<M> {
 }
 
 impl<M> State<M> {
+    fn limit(&self) -> usize {
+        if self.pressed { self.limit.min(LIMIT_UNDER_PRESSURE) } else { self.limit }
+    }
+
     fn room(&self) -> usize {
-        self.limit.saturating_sub(self.len).saturating_sub(self.reserved)
+        self.limit().saturating_sub(self.len).saturating_sub(self.reserved)
     }
 
     /// As `sk_stream_is_writeable`: a third of the buffer is free.
     fn writable(&self) -> bool {
         let room = self.room();
-        room > 0 && room >= self.limit / 3
+        room > 0 && room >= self.limit() / 3
     }
 
     fn announce_room(&mut self) -> bool {
@@ -167,6 +206,7 @@ impl<M: Meta> ByteStream<M> {
             len: 0,
             reserved: 0,
             limit,
+            pressed: false,
             finished: false,
             refused: false,
             discarded: false,
@@ -192,6 +232,7 @@ impl<M: Meta> ByteStream<M> {
             if state.refused || state.finished {
                 return Err(Errno::EPIPE);
             }
+            state.pressed = self.pool.is_pressed();
             let room = state.room();
             if room == 0 && max > 0 {
                 state.starved = true;
@@ -202,22 +243,21 @@ impl<M: Meta> ByteStream<M> {
             want
         };
         let mut chunk = self.pool.get(want);
-        let filled = fill(chunk.get_mut(..want).unwrap_or_default()).map(|count| count.min(want));
+        let filled = fill(chunk.bytes.get_mut(..want).unwrap_or_default()).map(|count| count.min(want));
         let mut state = self.state.lock();
         state.reserved -= want;
         let count = filled?;
         if state.refused || state.finished {
             return Err(Errno::EPIPE);
         }
-        if let Some(chunk) = Self::append(&mut state, chunk, count, meta) {
-            drop(state);
-            self.pool.put(chunk);
-        }
+        let unused = Self::append(&mut state, chunk, count, meta);
+        drop(state);
+        drop(unused);
         Ok(count)
     }
 
     /// Queues the first `count` bytes of `chunk`; gives the chunk back if it was not needed.
-    fn append(state: &mut State<M>, chunk: Box<[u8]>, count: usize, meta: &mut Option<M>) -> Option<Box<[u8]>> {
+    fn append(state: &mut State<M>, chunk: Chunk, count: usize, meta: &mut Option<M>) -> Option<Chunk> {
         if count == 0 {
             return Some(chunk);
         }
@@ -227,9 +267,9 @@ impl<M: Meta> ByteStream<M> {
         if count <= MERGE
             && let Some(tail) = state.segments.back_mut()
             && tail.meta.accepts(&meta)
-            && let Some(space) = tail.data.get_mut(tail.end..tail.end + count)
+            && let Some(space) = tail.data.bytes.get_mut(tail.end..tail.end + count)
         {
-            space.copy_from_slice(chunk.get(..count).unwrap_or_default());
+            space.copy_from_slice(chunk.bytes.get(..count).unwrap_or_default());
             tail.end += count;
             return Some(chunk);
         }
@@ -258,7 +298,7 @@ impl<M: Meta> ByteStream<M> {
             let bytes = segment.bytes();
             let hidden = skip.min(bytes.len());
             skip -= hidden;
-            let shown = segment.data.get(segment.start + hidden..segment.end).unwrap_or_default();
+            let shown = segment.data.bytes.get(segment.start + hidden..segment.end).unwrap_or_default();
             let step = if shown.is_empty() { Ok(Step::Took(0)) } else { visit(&mut segment.meta, shown) };
             seen |= !shown.is_empty();
             let (took, stop) = match step {
@@ -281,9 +321,7 @@ impl<M: Meta> ByteStream<M> {
                 if emptied || state.discarded {
                     // Outside the lock: what a segment carries may lead back here when it is dropped.
                     drop(state);
-                    let Segment { data, meta, .. } = segment;
-                    drop(meta);
-                    self.pool.put(data);
+                    drop(segment);
                     state = self.state.lock();
                 } else {
                     state.segments.push_front(segment);
@@ -361,6 +399,7 @@ impl<M: Meta> ByteStream<M> {
     /// A snapshot. If there is no room, the next room will be announced.
     pub fn status(&self) -> Status {
         let mut state = self.state.lock();
+        state.pressed = self.pool.is_pressed();
         let writable = state.writable();
         if !writable {
             state.starved = true;
@@ -462,5 +501,24 @@ mod tests {
         let fault = stream.read(ReadMode::Consume, &mut |(), _| Err(Errno::EFAULT));
         assert_eq!(fault, Err(Errno::EFAULT));
         assert_eq!(get(&stream, ReadMode::Consume, 10).unwrap(), b"abc");
+    }
+
+    #[test]
+    fn streams_share_the_memory_there_is() {
+        let pool = Arc::<ChunkPool>::default();
+        let stream: ByteStream = ByteStream::new(1 << 20, Arc::clone(&pool));
+        put(&stream, &[1; CHUNK]).unwrap();
+        assert_eq!(pool.in_use(), CHUNK);
+        pool.in_use.fetch_add(PRESSURE, Ordering::Relaxed);
+        assert_eq!(put(&stream, &[1; 10]), Err(Errno::EAGAIN));
+        assert!(!stream.status().writable);
+        // The reader's progress is announced even so.
+        let took = stream.read(ReadMode::Consume, &mut |(), bytes| Ok(Step::Last(bytes.len() / 2))).unwrap();
+        assert!(took.room_opened);
+        assert_eq!(put(&stream, &[1; 10]), Ok(10));
+        pool.in_use.fetch_sub(PRESSURE, Ordering::Relaxed);
+        assert_eq!(put(&stream, &[1; CHUNK]), Ok(CHUNK));
+        stream.discard();
+        assert_eq!(pool.in_use(), 0);
     }
 }

@@ -51,6 +51,8 @@ pub(super) fn apply(control: &[ControlMessage], domain: u16, how: &mut UdpSend) 
                 let source = unmapped(Ipv6Addr::from(*source).into());
                 how.source = (!source.is_unspecified()).then_some(source);
             }
+            // Minus one asks for what the socket would use anyway.
+            (SOL_IPV6, IPV6_HOPLIMIT | IPV6_TCLASS) if domain == AF_INET6 && decode_int(data)? == -1 => {}
             (SOL_IPV6, IPV6_HOPLIMIT) if domain == AF_INET6 => how.ttl = byte_in(data, 0)?,
             (SOL_IPV6, IPV6_TCLASS) if domain == AF_INET6 => how.tos = byte_in(data, 0)?,
             (SOL_IP | SOL_IPV6, _) => return Err(Errno::EINVAL),
