@@ -27,7 +27,7 @@ fn systrap() -> Result<(), Failures> {
 
 #[test]
 fn systrap_without_patching() -> Result<(), Failures> {
-    compare(Place::Systrap, &["--no-patch"])
+    compare(Place::Systrap, &["--systrap-disable-syscall-patching"])
 }
 
 #[test]

@@ -23,10 +23,10 @@ use crate::{
 ///
 /// # Errors
 /// The host lacks what it needs.
-pub(super) fn make_platform(platform: Platform) -> Result<Arc<dyn platform::Platform>> {
+pub(super) fn make_platform(platform: Platform, patching: bool) -> Result<Arc<dyn platform::Platform>> {
     match platform {
         Platform::Systrap => {
-            let systrap = Systrap::new(platform::systrap::Config::default());
+            let systrap = Systrap::new(platform::systrap::Config::default().patching(patching));
             Ok(Arc::new(systrap.context("the systrap platform")?))
         }
         Platform::Ptrace => {

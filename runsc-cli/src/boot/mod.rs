@@ -72,7 +72,7 @@ fn boot(control: BorrowedFd<'_>) -> Result<Infallible> {
     oom_score.set(OomScore::STUBS);
     // Before the platform, which chooses on which processor this thread runs.
     let host = HostInfo::gather();
-    let platform = guest::make_platform(config.platform)?;
+    let platform = guest::make_platform(config.platform, config.patching)?;
     oom_score.restore();
     drop(oom_score);
     phases.end("platform");

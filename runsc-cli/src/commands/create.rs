@@ -128,6 +128,7 @@ fn start(
     let cgroup_dir = cgroup.as_ref().map(|cgroup| cgroup.dir().to_owned());
     let mut sandbox = launch(Plan {
         platform: global.platform,
+        patching: !global.systrap_disable_syscall_patching,
         sandbox: SandboxConfig { strace, mounts: container.tree.mounts, ..container.sandbox },
         process,
         start: style != Style::Detached { start: false },

@@ -53,6 +53,9 @@ pub struct Global {
     /// How guest code runs.
     #[arg(long, value_enum, default_value_t)]
     platform: Platform,
+    /// Leave the guest's system-call instructions as they are (systrap): slower, and invisible to the guest.
+    #[arg(long)]
+    systrap_disable_syscall_patching: bool,
     /// Network: `none` is a loopback device and nothing else.
     #[arg(long, default_value = "none")]
     network: String,

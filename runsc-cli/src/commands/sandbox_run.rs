@@ -67,6 +67,9 @@ pub struct RunArgs {
     /// How guest code runs.
     #[arg(long, value_enum, default_value_t)]
     platform: Platform,
+    /// Leave the guest's system-call instructions as they are (systrap): slower, and invisible to the guest.
+    #[arg(long)]
+    systrap_disable_syscall_patching: bool,
     /// Print system calls to standard error: all, or those named.
     #[arg(long, value_name = "CALLS", num_args = 0..=1, require_equals = true, value_delimiter = ',')]
     strace: Option<Vec<String>>,
@@ -126,6 +129,7 @@ pub fn run(args: RunArgs) -> Result<u8> {
     let (cgroup, _janitor) = limit_memory(args.memory)?.unzip();
     let mut sandbox = launch(Plan {
         platform: args.platform,
+        patching: !args.systrap_disable_syscall_patching,
         sandbox,
         process,
         start: true,

@@ -49,6 +49,8 @@ pub struct BootConfig {
     pub log_level: log::LevelFilter,
     /// How guest code runs.
     pub platform: Platform,
+    /// Replace system-call instructions that run often (systrap).
+    pub patching: bool,
     /// The guest's kernel.
     pub sandbox: SandboxConfig,
     /// The first process.

@@ -42,6 +42,8 @@ const SELF: &CStr = c"/proc/self/exe";
 pub struct Plan {
     /// How guest code runs.
     pub platform: Platform,
+    /// Replace system-call instructions that run often (systrap).
+    pub patching: bool,
     /// The guest's kernel. Its mounts refer to `roots`.
     pub sandbox: SandboxConfig,
     /// The first process.
@@ -175,6 +177,7 @@ pub fn launch(plan: Plan) -> Result<Sandbox> {
         attached: plan.attached,
         log_level: plan.log_level,
         platform: plan.platform,
+        patching: plan.patching,
         sandbox: plan.sandbox,
         process: plan.process,
         start: plan.start,
