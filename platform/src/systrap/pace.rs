@@ -48,8 +48,9 @@ const BACKOFF_MAX_US: u64 = 1_000_000;
 const GOOD_RUN: u32 = 1000;
 /// A hand-over on one processor that took so long, in µs, waited for somebody else.
 const LATE_US: u64 = 200;
-/// So many of those, or of meetings with other guests, send a pair elsewhere.
+/// So many of those, or of meetings with other guests, send a pair elsewhere: at first, and at most.
 const MOVE_AFTER: u32 = 4;
+const MOVE_AFTER_MAX: u32 = 4096;
 
 /// What the pairs of a sandbox know of each other.
 #[derive(Debug)]
@@ -137,6 +138,8 @@ pub(super) struct Pace {
     served: u32,
     crowded: u32,
     late: u32,
+    /// How many times of either it takes; doubles with every move.
+    move_after: u32,
     resumed: u64,
     not_before: u64,
     backoff: u64,
@@ -154,6 +157,7 @@ impl Pace {
             served: 0,
             crowded: 0,
             late: 0,
+            move_after: MOVE_AFTER,
             resumed: 0,
             not_before: 0,
             backoff: BACKOFF_US,
@@ -216,8 +220,9 @@ impl Pace {
         let others = cpus.homes.get(here as usize).map_or(0, |home| home.load(Ordering::Relaxed));
         self.crowded = if others > 0 { self.crowded + 1 } else { 0 };
         let mut home = here;
-        if self.crowded >= MOVE_AFTER || self.late >= MOVE_AFTER {
+        if self.crowded >= self.move_after || self.late >= self.move_after {
             (self.crowded, self.late) = (0, 0);
+            self.move_after = (self.move_after * 2).min(MOVE_AFTER_MAX);
             home = cpus.empty().unwrap_or(here);
         }
         self.place_stub(cpus, Place::Only(home));
