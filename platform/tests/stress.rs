@@ -18,13 +18,14 @@ use std::{
 use common::{ANON, Backend, CODE, DATA, RW, RX, memfd, pages, platform, within};
 use platform::{Backing, Context, Kick, Platform, Process, Registers, Trap, UserAddr};
 
-/// `mov eax,1; syscall; inc rbx; paddq xmm0,xmm1; mov eax,2; syscall; inc rbx; paddq xmm0,xmm1; xor eax,eax; syscall; inc rbx;
-/// paddq xmm0,xmm1; jmp` back: two sites that can be patched and one that cannot.
+/// `mov eax,1; syscall; inc rbx; paddq xmm0,xmm1; mov eax,2; syscall; inc rbx; paddq xmm0,xmm1; xor eax,eax; syscall;
+/// cmp $-4096,rax; inc rbx; paddq xmm0,xmm1; jmp` back: a site of each shape that can be patched.
 const CODE_BYTES: &[u8] = &[
     0xb8, 1, 0, 0, 0, 0x0f, 0x05, 0x48, 0xff, 0xc3, 0x66, 0x0f, 0xd4, 0xc1, // 1
     0xb8, 2, 0, 0, 0, 0x0f, 0x05, 0x48, 0xff, 0xc3, 0x66, 0x0f, 0xd4, 0xc1, // 2
-    0x31, 0xc0, 0x0f, 0x05, 0x48, 0xff, 0xc3, 0x66, 0x0f, 0xd4, 0xc1, // 0
-    0xeb, 0xd7,
+    0x31, 0xc0, 0x0f, 0x05, 0x48, 0x3d, 0x00, 0xf0, 0xff, 0xff, 0x48, 0xff, 0xc3, 0x66, 0x0f, 0xd4,
+    0xc1, // 0
+    0xeb, 0xd1,
 ];
 /// What the calls return to.
 const BACKS: [u64; 3] = [CODE + 32, CODE + 7, CODE + 21];

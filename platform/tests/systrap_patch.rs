@@ -326,10 +326,8 @@ fn threads_run_through_sites_while_they_are_patched() {
             threads.into_iter().for_each(|thread| thread.join().expect("joined"));
         });
         let mut bytes = vec![0; 64 * 7];
-        // A last thread that looks at the memory before the process ends.
-        if last.space().read(UserAddr(CODE), &mut bytes).is_ok() {
-            assert!(bytes.chunks(7).filter(|site| site[0] == 0xff).count() > 16);
-        }
+        last.space().read(UserAddr(CODE), &mut bytes).expect("readable though the first thread is gone");
+        assert!(bytes.chunks(7).filter(|site| site[0] == 0xff).count() > 16);
     }
 }
 
@@ -354,4 +352,165 @@ fn memory_changes_with_a_patched_call() {
         guest.context.map(pages(0x1000_0000, 4096), ANON, RW).expect("map");
     }
     assert_eq!(site(&guest)[0], 0xff);
+}
+
+/// Padding; `xor eax,eax; syscall; cmp $-4096,rax; ja +4; inc rbx; jmp` back `; nop; inc r12; jmp` back.
+const COMPARED: &[u8] = &[
+    0x90, 0x90, 0x90, 0x90, 0x90, 0x90, 0x90, 0x90, 0x31, 0xc0, 0x0f, 0x05, 0x48, 0x3d, 0x00, 0xf0, 0xff,
+    0xff, 0x77, 0x05, 0x48, 0xff, 0xc3, 0xeb, 0xef, 0x49, 0xff, 0xc4, 0xeb, 0xea,
+];
+const COMPARED_BACK: u64 = CODE + 12;
+
+fn compared_site(process: &Process) -> [u8; 8] {
+    let mut bytes = [0; 8];
+    process.space.read(UserAddr(CODE + 10), &mut bytes).expect("readable");
+    bytes
+}
+
+#[test]
+fn a_compared_call_is_a_call() {
+    let platform = systrap();
+    let (mut guest, mut regs) = process(&platform, COMPARED);
+    let (mut good, mut bad) = (0, 0);
+    for round in 0..300_u64 {
+        regs.rdi = round;
+        regs.fs_base = round << 12;
+        let before = regs;
+        assert_eq!(call(&mut *guest.context, &mut regs), 0);
+        let (eflags, back) = (regs.eflags, COMPARED_BACK);
+        let expected = Registers {
+            rax: 0,
+            orig_rax: 0,
+            rip: back,
+            rcx: back,
+            rbx: good,
+            r12: bad,
+            eflags,
+            r11: regs.r11,
+            ..before
+        };
+        assert_eq!(regs, expected, "round {round}");
+        if round % 5 == 0 {
+            regs.rax = (-4_i64).cast_unsigned();
+            bad += 1;
+        } else {
+            regs.rax = round;
+            good += 1;
+        }
+        if round % 16 == 3 {
+            // Through a signal frame: everything is the same.
+            let state = guest.context.extended_state().expect("alive");
+            guest.context.set_extended_state(&state).expect("alive");
+        }
+        if round % 16 == 4 {
+            // As from rt_sigreturn.
+            regs.rcx = 5;
+        }
+        if round % 16 == 5 {
+            // As restarted.
+            let result = regs.rax;
+            (regs.rip, regs.rax) = (COMPARED_BACK - 2, 0);
+            assert_eq!(call(&mut *guest.context, &mut regs), 0);
+            assert_eq!(regs.rip, COMPARED_BACK);
+            regs.rax = result;
+        }
+        if round == 200 {
+            assert_eq!(compared_site(&guest)[..3], [0xff, 0x24, 0x25], "it was patched meanwhile");
+            let mut child = guest.context.fork().expect("fork");
+            let mut child_regs = Registers { rax: 7, ..regs };
+            for _ in 0..3 {
+                assert_eq!(call(&mut *child.context, &mut child_regs), 0);
+                assert_eq!(child_regs.rip, COMPARED_BACK);
+            }
+            assert_eq!(
+                (child_regs.rbx, child_regs.r12),
+                (good + 2 - u64::from(round % 5 != 0) + 1, bad - u64::from(round % 5 == 0))
+            );
+        }
+    }
+    // Unmapped and mapped again, it is as it was.
+    let file = memfd(COMPARED);
+    guest
+        .context
+        .map(pages(CODE, 4096), Backing::Private { file: file.as_fd(), offset: 0 }, RX)
+        .expect("map");
+    assert_eq!(compared_site(&guest), COMPARED[10..18]);
+    regs.rax = 0;
+    call(&mut *guest.context, &mut regs);
+    assert_eq!(regs.rbx, good);
+    // With a GS base of its own.
+    for _ in 0..200 {
+        call(&mut *guest.context, &mut regs);
+    }
+    assert_eq!(compared_site(&guest)[0], 0xff);
+    regs.gs_base = 0x1000;
+    let count = regs.rbx;
+    for _ in 0..5 {
+        call(&mut *guest.context, &mut regs);
+    }
+    assert_eq!((regs.rbx, compared_site(&guest)), (count + 5, COMPARED[10..18].try_into().expect("8 bytes")));
+}
+
+#[test]
+fn a_compared_site_with_a_branch_to_its_comparison_is_left_alone() {
+    let platform = systrap();
+    let mut code = COMPARED.to_vec();
+    code.resize(0x800, 0x90);
+    // jmp to the comparison, from afar.
+    code.push(0xe9);
+    let distance = 12 - i32::try_from(code.len() + 4).expect("small");
+    code.extend_from_slice(&distance.to_le_bytes());
+    let (mut guest, mut regs) = process(&platform, &code);
+    for _ in 0..300 {
+        regs.rax = 0;
+        call(&mut *guest.context, &mut regs);
+    }
+    assert_eq!(compared_site(&guest), COMPARED[10..18]);
+}
+
+#[test]
+fn threads_run_through_compared_sites_while_they_are_patched() {
+    // Sixteen sites in a row: mov r15d,N; mov eax,r15d; syscall; cmp; adc r14,1 (the flags of cmp must arrive).
+    let mut code = Vec::new();
+    const LEN: u64 = 6 + 3 + 2 + 6 + 4;
+    for number in 0..16_u8 {
+        code.extend_from_slice(&[0x41, 0xbf, 100 + number, 0, 0, 0, 0x44, 0x89, 0xf8, 0x0f, 0x05]);
+        code.extend_from_slice(&[0x48, 0x3d, 0x00, 0xf0, 0xff, 0xff, 0x49, 0x83, 0xd6, 0x01]);
+    }
+    let back = -(i32::try_from(code.len() + 5).expect("small"));
+    code.push(0xe9);
+    code.extend_from_slice(&back.to_le_bytes());
+    for _ in 0..4 {
+        let platform = systrap();
+        let (mut guest, regs) = process(&platform, &code);
+        let mut contexts: Vec<_> = (0..5).map(|_| guest.context.clone_thread().expect("a thread")).collect();
+        contexts.push(guest.context);
+        let last = contexts.remove(0);
+        let threads: Vec<_> = contexts
+            .into_iter()
+            .zip(1_u64..)
+            .map(|(mut context, seed)| {
+                thread::spawn(move || {
+                    let (mut regs, mut sum) = (regs, 0);
+                    for round in 0..16 * 400_u64 {
+                        let number = call(&mut *context, &mut regs);
+                        assert_eq!(number, 100 + round % 16);
+                        assert_eq!(regs.rip, CODE + LEN * (round % 16) + 11);
+                        assert_eq!(regs.r14, sum, "round {round}");
+                        // Below -4096 the comparison sets the carry flag, above it does not.
+                        let error = (round * seed) % 3 == 0;
+                        regs.rax = if error { u64::MAX } else { 1 };
+                        sum += if error { 1 } else { 2 };
+                    }
+                })
+            })
+            .collect();
+        within(Duration::from_secs(60), move || {
+            threads.into_iter().for_each(|thread| thread.join().expect("joined"));
+        });
+        let mut bytes = vec![0; code.len()];
+        last.space().read(UserAddr(CODE), &mut bytes).expect("readable");
+        let patched = (0..16).filter(|n| bytes[*n * LEN as usize + 9] == 0xff).count();
+        assert!(patched >= 8, "{patched} of 16");
+    }
 }

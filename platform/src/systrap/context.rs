@@ -2,7 +2,10 @@
 
 use std::{
     os::fd::BorrowedFd,
-    sync::{Arc, atomic::Ordering},
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
     time::Duration,
 };
 
@@ -12,9 +15,10 @@ use super::{
     frame::{Cause, Frame},
     handover::{Resume, Stub},
     kick::Kicker,
-    layout::{REGION, REGION_LEN, TASK_END, event, feature, slot},
+    layout::{REGION, REGION_LEN, TASK_END, THUNKS, VDSO, event, feature, slot},
     ops::Op,
-    patch::{Patches, Repair},
+    patch::Repair,
+    site::Site,
     space::Space,
     unit::lock,
 };
@@ -33,10 +37,6 @@ const PF_EXECUTE: u64 = 1 << 4;
 const SI_KERNEL: i32 = 0x80;
 /// `EFLAGS.TF`.
 const TRAP_FLAG: u64 = 0x100;
-/// How often to run into a call site that is being written before giving up, which only a hostile guest brings about.
-const REPAIRS_MAX: u32 = 100_000;
-/// How long to wait for one to be written, in yields.
-const WRITING_MAX: u32 = 100_000;
 /// `arch_prctl(2)` codes.
 const ARCH_SET_GS: u64 = 0x1001;
 const ARCH_SET_FS: u64 = 0x1002;
@@ -57,14 +57,17 @@ pub(crate) struct SystrapContext {
     pub(super) kicker: Arc<Kicker>,
     /// FS and GS bases that the host thread has.
     bases: (u64, u64),
-    /// A call site to patch: the registers of its call, and its bytes.
-    candidate: Option<(Registers, [u8; 7])>,
+    /// A call site to patch.
+    pub(super) candidate: Option<Site>,
+    /// Where the last patched call returns to, for the guest and in its thunk.
+    thunk: (u64, u64),
+    /// Whether the thread runs guest code.
+    running: Arc<AtomicBool>,
 }
 
 impl SystrapContext {
     pub(super) fn new(space: &Arc<Space>, tid: i32, stub: Stub, frame: Frame) -> SystrapContext {
         SystrapContext {
-            stub,
             tid,
             frame,
             fast: false,
@@ -74,6 +77,9 @@ impl SystrapContext {
             kicker: Arc::new(Kicker::new(space, tid)),
             bases: (0, 0),
             candidate: None,
+            thunk: (0, 0),
+            running: space.enter_thread(&stub.slot),
+            stub,
         }
     }
 
@@ -109,14 +115,6 @@ impl SystrapContext {
     fn op(&mut self, op: Op) -> Result<(), MapError> {
         let results = self.stub.run(&self.own, &[op])?;
         results.get(0).map(drop).map_err(MapError::Refused)
-    }
-
-    /// Mappings are about to change: what is known of the memory there may be wrong.
-    fn changed(&mut self, range: PageRange) {
-        self.stub.copies.forget();
-        if self.uses_gs() {
-            lock(&self.own.patches).changed(range);
-        }
     }
 
     /// Makes sure that no write to this memory waits.
@@ -156,7 +154,7 @@ impl SystrapContext {
     }
 
     /// Whether the shim finds its slot by the GS base of guests that do not use it.
-    fn uses_gs(&self) -> bool {
+    pub(super) fn uses_gs(&self) -> bool {
         self.own.shared.config.patch && self.has_fsgsbase()
     }
 
@@ -173,8 +171,7 @@ impl SystrapContext {
         }
         let ours = self.uses_gs() && gs == 0;
         if self.uses_gs() && !ours {
-            let lists = lock(&self.own.patches).undo(&self.stub.slot);
-            lists.iter().try_for_each(|list| self.stub.run(&self.own, list).map(drop))?;
+            self.unpatch()?;
         }
         self.stub.slot.set64(slot::NEW_FS, fs);
         self.stub.slot.set64(slot::NEW_GS, if ours { self.stub.slot.address() } else { gs });
@@ -200,6 +197,8 @@ impl SystrapContext {
         self.stub.settle(&self.own)?;
         // A patched call returns with its return address in rcx, as a system call does.
         let returns = regs.rip == regs.rcx && regs.rip < TASK_END;
+        let rip = if self.fast && regs.rip == self.thunk.0 { self.thunk.1 } else { self.moved(regs.rip) };
+        let regs = &Registers { rip, ..*regs };
         if self.fast && returns && regs.gs_base == 0 && regs.eflags & TRAP_FLAG == 0 {
             self.frame.set_general(&self.stub.slot, regs);
             let fs = canonical(regs.fs_base);
@@ -215,59 +214,38 @@ impl SystrapContext {
         Ok(Resume::Frame(self.frame.address(&self.stub.slot)))
     }
 
-    /// The operations that patch the site of the last call, if it is worth it.
-    fn patch(&mut self) -> Vec<Op> {
-        let Some((regs, bytes)) = self.candidate.take() else { return Vec::new() };
-        let alone = self.own.threads.load(Ordering::Relaxed) == 1;
-        lock(&self.own.patches).patch(&self.stub.slot, &regs, bytes, alone)
-    }
-
-    /// Waits until no other thread writes call sites, so that a copy of the memory has none half written.
-    fn wait_for_patches(&self) -> Result<(), Errno> {
-        for _ in 0..WRITING_MAX {
-            if !lock(&self.own.patches).is_busy(&self.stub.slot) {
-                return Ok(());
-            }
-            std::thread::yield_now();
-        }
-        Err(Errno::EAGAIN)
-    }
-
-    /// Looks whether the site of a call that trapped is worth patching.
-    fn consider(&mut self, regs: &Registers) {
-        if !self.uses_gs() || regs.gs_base != 0 || !lock(&self.own.patches).count(regs) {
-            return;
-        }
-        let mut bytes = [0; 7];
-        if self.own.read(UserAddr(Patches::site(regs.rip)), &mut bytes).is_ok() {
-            self.candidate = Some((*regs, bytes));
-        }
-    }
-
     /// Resumes the guest until its next trap.
     fn resume(&mut self, regs: &mut Registers) -> Result<Trap, Gone> {
         self.stub.copies.forget();
-        let how = self.prepare(regs)?;
+        self.running.store(true, Ordering::SeqCst);
         let ops = self.patch();
-        self.stub.resume(&self.own, ops, how)?;
-        let slot = &self.stub.slot;
-        if self.uses_gs() {
-            let mut patches = lock(&self.own.patches);
-            if let Some(count) = patches.expects(slot) {
-                patches.written(&slot.results(count), count);
-            }
+        let how = self.prepare(regs)?;
+        let patching = !ops.is_empty();
+        let result = self.stub.resume(&self.own, ops, how);
+        self.running.store(false, Ordering::SeqCst);
+        self.stopped();
+        result?;
+        if patching {
+            self.patched();
         }
+        let slot = &self.stub.slot;
         let event = slot.get32(slot::SIGNO);
-        if let event::FAST_CALL | event::FAST_KICK = event {
+        if event == event::FAST_KICK {
+            // Nothing has changed, not even the FS base.
+            regs.orig_rax = u64::MAX;
+            return Ok(Trap::Interrupted);
+        }
+        if event == event::FAST_CALL {
             self.fast = true;
             self.frame = Frame::fast();
             self.frame.registers(slot, regs);
-            if event == event::FAST_KICK {
-                // Stopped before it changed its FS base.
-                return Ok(Trap::Interrupted);
-            }
             self.bases.0 = canonical(slot.get64(slot::FS));
             (regs.fs_base, regs.gs_base, regs.orig_rax) = (self.bases.0, 0, regs.rax);
+            if regs.rip >= THUNKS && regs.rip < VDSO {
+                let back = lock(&self.own.patches).guest_address(regs.rip);
+                self.thunk = (back, regs.rip);
+                (regs.rip, regs.rcx) = (back, back);
+            }
             return Ok(Trap::Syscall);
         }
         self.fast = false;
@@ -277,8 +255,12 @@ impl SystrapContext {
             return Err(Gone);
         };
         self.frame = frame;
-        let resumed = regs.rip;
+        let (resumed, fast) = (regs.rip, matches!(how, Resume::Fast { .. }));
         frame.registers(slot, regs);
+        if fast && regs.rip == self.thunk.1 && resumed == self.thunk.0 {
+            // A kick took it on its way to the thunk.
+            regs.rip = resumed;
+        }
         if self.has_fsgsbase() {
             self.bases = (canonical(slot.get64(slot::FS)), canonical(slot.get64(slot::GS)));
             let stopped_before_set_fs = how == Resume::Fast { set_fs: true } && regs.rip == resumed;
@@ -292,29 +274,25 @@ impl SystrapContext {
         Ok(trap(event.cast_signed(), &cause, regs))
     }
 
-    /// Resumes the guest until a trap that is not of our making.
+    /// Resumes the guest until its next trap, and makes a call of one that a patched site caused.
     fn run_on(&mut self, regs: &mut Registers) -> Result<Trap, Gone> {
-        for _ in 0..REPAIRS_MAX {
-            let trap = self.resume(regs)?;
-            let signo = match trap {
-                Trap::Syscall => {
-                    if !self.fast {
-                        self.consider(regs);
-                    }
-                    self.stub.copies.call();
-                    return Ok(trap);
+        let trap = self.resume(regs)?;
+        let signo = match trap {
+            Trap::Exception(exception) => exception.signo,
+            Trap::Fault(fault) => fault.signo,
+            Trap::Interrupted | Trap::Gone => return Ok(trap),
+            Trap::Syscall => {
+                if !self.fast {
+                    self.consider(regs);
                 }
-                Trap::Exception(exception) => exception.signo,
-                Trap::Fault(fault) => fault.signo,
-                Trap::Interrupted | Trap::Gone => return Ok(trap),
-            };
-            match lock(&self.own.patches).repair(signo, regs) {
-                Repair::None => return Ok(trap),
-                Repair::Call => return Ok(Trap::Syscall),
-                Repair::Again => std::thread::yield_now(),
+                self.stub.copies.call();
+                return Ok(trap);
             }
+        };
+        match lock(&self.own.patches).repair(signo, regs) {
+            Repair::None => Ok(trap),
+            Repair::Call => Ok(Trap::Syscall),
         }
-        Ok(Trap::Interrupted)
     }
 }
 
@@ -412,7 +390,7 @@ impl Context for SystrapContext {
     }
 
     fn map(&mut self, range: PageRange, backing: Backing<'_>, prot: Prot) -> Result<(), MapError> {
-        self.changed(range);
+        self.gone(range);
         match backing {
             Backing::Anonymous { no_reserve } => {
                 let no_reserve = if no_reserve { libc::MAP_NORESERVE } else { 0 };
@@ -439,7 +417,7 @@ impl Context for SystrapContext {
     }
 
     fn unmap(&mut self, range: PageRange) -> Result<(), MapError> {
-        self.changed(range);
+        self.gone(range);
         let unmap = Op::munmap(range.start(), range.len());
         if range.is_empty() { self.op(unmap) } else { self.soon(unmap) }
     }
@@ -450,8 +428,8 @@ impl Context for SystrapContext {
     }
 
     fn remap(&mut self, from: PageRange, to: PageRange) -> Result<(), MapError> {
-        self.changed(from);
-        self.changed(to);
+        self.moving(from)?;
+        self.gone(to);
         let flags = if from.start() == to.start() { 0 } else { libc::MREMAP_MAYMOVE | libc::MREMAP_FIXED };
         let args = [from.start(), from.len(), to.len(), flags.cast_unsigned().into(), to.start(), 0];
         self.change(Op::new(libc::SYS_mremap, args))
@@ -473,7 +451,7 @@ impl Context for SystrapContext {
 
     fn reset(&mut self) -> Result<(), MapError> {
         self.need_frame()?;
-        lock(&self.own.patches).reset();
+        self.forget_patches();
         let high = REGION + REGION_LEN;
         let ops = [Op::munmap(0, REGION), Op::munmap(high, TASK_END - high)];
         let results = self.stub.run(&self.own, &ops)?;
@@ -501,9 +479,11 @@ impl Context for SystrapContext {
 impl Drop for SystrapContext {
     fn drop(&mut self) {
         self.kicker.disarm();
+        self.own.leave_thread(&self.stub.slot);
         if self.own.threads.fetch_sub(1, Ordering::AcqRel) == 1 {
             self.own.kill();
         } else if !self.leader {
+            // The first thread stays where it is: without it, the memory has no process number any more.
             self.stub.exit(&self.own);
             self.own.leave_slot(&self.stub.slot);
         }

@@ -36,7 +36,7 @@ pub(super) const COPY_ROW_LEN: usize = 16;
 /// Thunks of patched call sites.
 pub(super) const THUNKS: u64 = REGION + 0x4000;
 /// Bytes in a thunk.
-pub(super) const THUNK_LEN: u64 = 32;
+pub(super) const THUNK_LEN: u64 = 48;
 /// How many sites of a process can be patched.
 pub(super) const PATCHES_MAX: u64 = 1024;
 /// Where the host's vvar and vdso are moved to.

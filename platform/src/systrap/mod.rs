@@ -5,6 +5,7 @@
 //!   sentry and waits ([`shim`], [`handover`]). The sentry reads and edits the signal frame in place ([`frame`]).
 //! * Changes to a stub are lists of host calls which its shim runs for the sentry ([`ops`]); a seccomp filter bounds them
 //!   ([`filter`]). Guest memory is read and written with copies that the shim makes ([`copies`]), or `process_vm_readv(2)` ([`space`]).
+//! * Call sites that trap often are replaced by jumps to the shim ([`patch`], [`site`]).
 //! * Stubs are copies of a zygote or of the forking guest ([`zygote`], [`birth`]); a thread notices their ends ([`reaper`]).
 //!
 //! # Safety
@@ -25,8 +26,10 @@ mod layout;
 mod ops;
 mod pace;
 mod patch;
+mod patching;
 mod reaper;
 mod shim;
+mod site;
 mod slot;
 mod space;
 pub(crate) mod traced;

@@ -1,38 +1,38 @@
-//! Patched call sites: system calls that reach the shim by a jump instead of a trap.
+//! Patched call sites: system calls that reach the shim by a jump instead of a trap. `site.rs` has the bytes.
 //!
-//! A site is patched once it has trapped some times. Only the seven bytes `mov $nr, %eax; syscall` are, which compilers and C
-//! libraries write for most calls, and only in private, executable, never writable mappings of files:
+//! A site is patched once it has trapped some times, and only in private, executable, never writable mappings of files.
 //!
-//! ```text
-//! b8 NR NR NR NR 0f 05     mov $nr, %eax; syscall
-//! ff 24 25 PP PP 06 00     jmp *PATCH_TABLE[n]        n's thunk: mov $nr, %eax; movabs $return, %rcx; jmp shim
-//! ```
-//!
-//! The kernel gives a caller back its return address in rcx, so the thunk may use it, and nothing of the guest's is lost. Who
-//! jumps to the old `syscall` instruction, or was about to run it, finds `06`, an invalid opcode; [`Patches::repair`] makes the
-//! call of it that was meant. While other threads run, the first byte is `int3` until the rest is in place, and every change of
-//! it ends with an `mprotect` that interrupts all processors which run the process (Intel SDM 9.1.3, cross-modifying code).
+//! While other threads run, a site is written in steps: first `int3` over its first byte, then what follows, then the first byte;
+//! each ends with an `mprotect` that interrupts all processors which run the process (Intel SDM 9.1.3, cross-modifying code).
+//! Whoever runs into the `int3` has made the call ([`Patches::repair`]). For a numbered site the steps follow at once, since a
+//! thread that stands on the old `syscall` instruction can be helped. A compared site stays at the first step until every
+//! thread that was running then has been seen elsewhere.
 //!
 //! The shim finds its slot through the GS base, so a process whose guest sets its own is not patched, or not any more.
 
-use std::collections::{BTreeMap, HashMap};
+use std::{
+    collections::{BTreeMap, HashMap, HashSet},
+    sync::atomic::{AtomicBool, Ordering},
+};
 
 use super::{
     layout::{PATCH_TABLE, PATCH_TABLE_LEN, PATCHES_MAX, THUNK_LEN, THUNKS, slot},
     ops::{Op, Results},
     shim,
+    site::{self, Shape, Site},
     slot::Slot,
 };
 use crate::{PageRange, Prot, Registers};
 
-/// A site is patched when it traps for this many times.
+/// A site is looked at when it has trapped for a multiple of this.
 const THRESHOLD: u32 = 8;
+/// A compared site, which takes a search through its mapping.
+const COMPARED_THRESHOLD: u32 = 64;
+/// Mappings larger than this are not searched.
+const SEARCH_MAX: u64 = 16 << 20;
 /// Bounds of what is remembered of a guest.
 const COUNTS_MAX: usize = 512;
 const TEXTS_MAX: usize = 512;
-/// Length of a site, and where in it the `syscall` instruction was.
-const SITE_LEN: u64 = 7;
-const SYSCALL_AT: u64 = 5;
 
 const RX: Prot = Prot::READ.with(Prot::EXEC);
 const RW: Prot = Prot::READ.with(Prot::WRITE);
@@ -50,25 +50,59 @@ pub(super) struct Patches {
     texts: BTreeMap<u64, u64>,
     /// How often a site has trapped, by return address.
     counts: HashMap<u64, u32>,
-    /// Patched sites by address: the number that was there.
-    sites: BTreeMap<u64, u32>,
-    /// Thunks used.
-    used: u64,
+    /// Sites with other bytes than their own, by address.
+    sites: BTreeMap<u64, Patched>,
+    /// Compared sites in the first step.
+    begun: Vec<u64>,
+    /// Slots of threads that have been running since the last of them was begun.
+    awaited: HashSet<u64>,
+    /// By thunk: where its calls return to in the guest's code.
+    thunks: Vec<u64>,
     table_mapped: bool,
     thunks_mapped: bool,
     /// Sites are being written by the shim of the slot at this address, with so many operations.
     busy: Option<(u64, usize)>,
 }
 
-/// What to do about a trap that a patched site caused.
+/// A site that has other bytes than its own.
+#[derive(Clone, Copy, Debug)]
+struct Patched {
+    site: Site,
+    thunk: u64,
+    /// Where calls of a compared site return to in the thunk.
+    inside: Option<u64>,
+}
+
+/// What a patched site did.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Repair {
-    /// It is the guest's own.
+    /// Nothing: the trap is the guest's own.
     None,
-    /// The registers are those of a system call now.
+    /// It made a call: the registers are those of a system call now.
     Call,
-    /// The site is being written: try again.
-    Again,
+}
+
+/// What threads that do not hold the lock need to know.
+#[derive(Debug, Default)]
+pub(super) struct Hints {
+    /// There are compared sites: addresses must be translated.
+    pub(super) compared: AtomicBool,
+    /// Some of them are in the first step.
+    pub(super) begun: AtomicBool,
+}
+
+impl Hints {
+    pub(super) fn of(patches: &Patches) -> Hints {
+        let hints = Hints::default();
+        hints.update(patches);
+        hints
+    }
+
+    pub(super) fn update(&self, patches: &Patches) {
+        let compared = patches.sites.values().any(|patched| matches!(patched.site.shape, Shape::Compared(_)));
+        self.compared.store(compared, Ordering::SeqCst);
+        self.begun.store(!patches.begun.is_empty(), Ordering::SeqCst);
+    }
 }
 
 impl Patches {
@@ -82,96 +116,133 @@ impl Patches {
         self.busy.is_some_and(|(address, _)| address != slot.address())
     }
 
-    /// For a forked process, in which nobody is writing.
+    /// For a forked process, with one thread, in which nobody is writing.
     pub(super) fn inherited(&self) -> Patches {
-        // The parent's thread that writes sites is not in the child, and may leave one half written: trust none.
-        let off = self.off || self.busy.is_some();
-        Patches { off, busy: None, ..self.clone() }
+        Patches { busy: None, awaited: HashSet::new(), ..self.clone() }
     }
 
     /// After execve: everything but the thunks' memory is gone.
     pub(super) fn reset(&mut self) {
-        *self = Patches {
-            off: self.off && self.busy.is_none(),
-            thunks_mapped: self.thunks_mapped,
-            ..Patches::default()
-        };
+        *self = Patches { off: self.off, thunks_mapped: self.thunks_mapped, ..Patches::default() };
     }
 
     /// A private file mapping was made.
     pub(super) fn mapped(&mut self, range: PageRange, prot: Prot) {
-        self.changed(range);
         if !self.off && prot == RX && self.texts.len() < TEXTS_MAX {
             self.texts.insert(range.start(), range.end());
         }
     }
 
-    /// Mappings in `range` are about to change: sites there are forgotten.
+    /// Mappings in `range` are about to change in some way: nothing there is patched from now on.
     pub(super) fn changed(&mut self, range: PageRange) {
-        if self.texts.is_empty() {
-            return;
-        }
         let before = self.texts.range(..range.end()).rev();
-        let overlapping: Vec<u64> =
-            before.take_while(|(_, end)| **end > range.start()).map(|(start, _)| *start).collect();
-        for start in overlapping {
+        let overlapping = before.take_while(|(_, end)| **end > range.start());
+        for start in overlapping.map(|(start, _)| *start).collect::<Vec<_>>() {
             self.texts.remove(&start);
-        }
-        let sites: Vec<u64> = self.sites.range(range.start()..range.end()).map(|(site, _)| *site).collect();
-        for site in sites {
-            self.sites.remove(&site);
+            self.counts.retain(|back, _| !range.contains(*back));
         }
     }
 
-    /// Counts a trap of the call that returns to `regs.rip`. `true`: it is worth a look at its site.
-    pub(super) fn count(&mut self, regs: &Registers) -> bool {
-        if NEVER.contains(&regs.rax) || !self.may_patch(regs.rip) {
-            return false;
+    /// Memory in `range` is about to go: its sites are forgotten.
+    pub(super) fn gone(&mut self, range: PageRange) {
+        self.changed(range);
+        let sites = self.sites.range(range.start()..range.end());
+        for start in sites.map(|(start, _)| *start).collect::<Vec<_>>() {
+            self.sites.remove(&start);
+            self.begun.retain(|begun| *begun != start);
+        }
+    }
+
+    /// Whether there are sites in `range`.
+    pub(super) fn any_in(&self, range: PageRange) -> bool {
+        self.sites.range(range.start()..range.end()).next().is_some()
+    }
+
+    /// The text mapping around a return address, if its sites may be patched now.
+    fn text(&self, back: u64) -> Option<(u64, u64)> {
+        let (start, end) = self.texts.range(..back).next_back()?;
+        let inside = *start + site::BEFORE <= back && back - site::BEFORE + site::AROUND as u64 <= *end;
+        (inside && !self.off && self.busy.is_none() && (self.thunks.len() as u64) < PATCHES_MAX)
+            .then_some((*start, *end))
+    }
+
+    /// Counts a trap of the call that returns to `regs.rip`: how often it has trapped, when it is worth a look at its site.
+    pub(super) fn count(&mut self, regs: &Registers) -> Option<u32> {
+        if NEVER.contains(&regs.rax) || self.text(regs.rip).is_none() {
+            return None;
         }
         if self.counts.len() >= COUNTS_MAX {
             self.counts.clear();
         }
         let count = self.counts.entry(regs.rip).or_insert(0);
-        // Once past the threshold and still here: of another kind, or there was no time.
         *count = count.saturating_add(1);
-        count.is_multiple_of(THRESHOLD)
+        count.is_multiple_of(THRESHOLD).then_some(*count)
     }
 
-    /// Whether the site of a call that returns to `rip` may be patched now.
-    fn may_patch(&self, rip: u64) -> bool {
-        let inside = |(start, end): (&u64, &u64)| *start + SITE_LEN <= rip && rip <= *end;
-        let text = self.texts.range(..rip).next_back().is_some_and(inside);
-        text && !self.off && self.busy.is_none() && self.used < PATCHES_MAX
+    /// What must be searched for branches to [`Site::back`] before a site that trapped `count` times may be patched: the bounds
+    /// of a mapping. `Some(None)`: nothing. `None`: it is not to be patched, or not yet.
+    pub(super) fn search(&self, site: &Site, count: u32) -> Option<Option<(u64, u64)>> {
+        match site.shape {
+            Shape::Numbered(_) => Some(None),
+            // Once: what is found does not change.
+            Shape::Compared(_) if count == COMPARED_THRESHOLD => {
+                let (start, end) = self.text(site.back())?;
+                (end - start <= SEARCH_MAX).then_some(Some((start, end)))
+            }
+            Shape::Compared(_) => None,
+        }
     }
 
-    /// The address of the site of the call that returns to `rip`.
-    pub(super) fn site(rip: u64) -> u64 {
-        rip.wrapping_sub(SITE_LEN)
-    }
-
-    /// The operations that patch the site whose bytes are `bytes`; none if it is of another kind. They must be run next in the
-    /// stub of `slot`, which is stopped. `alone`: no other thread runs.
-    pub(super) fn patch(&mut self, at: &Slot, regs: &Registers, bytes: [u8; 7], alone: bool) -> Vec<Op> {
-        let site = Patches::site(regs.rip);
-        let [0xb8, n0, n1, n2, n3, 0x0f, 0x05] = bytes else { return Vec::new() };
-        let number = u32::from_le_bytes([n0, n1, n2, n3]);
-        if u64::from(number) != regs.rax || self.sites.contains_key(&site) || !self.may_patch(regs.rip) {
+    /// The operations that patch `site`, or begin to. They must be run next in the stub of `slot`, which is stopped.
+    /// [`Patches::wait_for`] must follow.
+    pub(super) fn patch(&mut self, at: &Slot, site: Site, alone: bool) -> Vec<Op> {
+        if self.sites.contains_key(&site.start) || self.text(site.back()).is_none() {
             return Vec::new();
         }
-        let (pointer, thunk) = (PATCH_TABLE + self.used * 8, THUNKS + self.used * THUNK_LEN);
-        let Some(mut ops) = self.map_tables() else { return Vec::new() };
-        self.used += 1;
-        self.sites.insert(site, number);
+        let index = self.thunks.len() as u64;
+        let (pointer, thunk) = (PATCH_TABLE + index * 8, THUNKS + index * THUNK_LEN);
+        let (code, back) = site.thunk(index);
+        let (Some(mut ops), Some(page)) = (self.map_tables(), pages(thunk, THUNK_LEN)) else {
+            return Vec::new();
+        };
 
         let mut data = Data { slot: at, next: slot::PATCH_DATA };
-        let Some(page) = PageRange::covering(thunk & !4095, 4096) else { return Vec::new() };
         // With other threads, one may be in another thunk of the page.
-        let writable = if alone { RW } else { RWX };
-        ops.push(Op::mprotect(page, writable));
-        ops.push(data.copy(thunk, &thunk_code(thunk, number, regs.rip)));
+        ops.push(Op::mprotect(page, if alone { RW } else { RWX }));
+        ops.push(data.copy(thunk, &code));
         ops.push(Op::mprotect(page, RX));
         ops.push(data.copy(pointer, &thunk.to_le_bytes()));
-        ops.extend(write_site(&mut data, site, jump(pointer), alone));
+        let compared = matches!(site.shape, Shape::Compared(_));
+        if compared && !alone {
+            ops.extend(data.write(site.start, &INT3, false));
+            self.begun.push(site.start);
+        } else {
+            ops.extend(data.write(site.start, &site.replacement(pointer), alone));
+        }
+        self.sites.insert(site.start, Patched { site, thunk: index, inside: compared.then_some(back) });
+        self.thunks.push(site.back());
+        self.busy = Some((at.address(), ops.len()));
+        ops
+    }
+
+    /// If a compared site was begun: waits for these slots, of threads that run.
+    pub(super) fn wait_for(&mut self, running: impl Iterator<Item = u64>) {
+        if !self.begun.is_empty() {
+            self.awaited.extend(running);
+        }
+    }
+
+    /// The operations that end what [`Patches::patch`] began, once it is time.
+    pub(super) fn proceed(&mut self, at: &Slot) -> Vec<Op> {
+        if self.off || self.busy.is_some() || !self.awaited.is_empty() {
+            return Vec::new();
+        }
+        let Some(patched) = self.begun.pop().and_then(|start| self.sites.get(&start)) else {
+            return Vec::new();
+        };
+        let mut data = Data { slot: at, next: slot::PATCH_DATA };
+        let bytes = patched.site.replacement(PATCH_TABLE + patched.thunk * 8);
+        let ops = data.write(patched.site.start, &bytes, false);
         self.busy = Some((at.address(), ops.len()));
         ops
     }
@@ -181,10 +252,10 @@ impl Patches {
         let flags = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | libc::MAP_FIXED_NOREPLACE;
         let mut ops = Vec::new();
         if !self.table_mapped {
-            ops.push(Op::mmap(PageRange::covering(PATCH_TABLE, PATCH_TABLE_LEN)?, RW, flags, -1, 0));
+            ops.push(Op::mmap(pages(PATCH_TABLE, PATCH_TABLE_LEN)?, RW, flags, -1, 0));
         }
         if !self.thunks_mapped {
-            ops.push(Op::mmap(PageRange::covering(THUNKS, PATCHES_MAX * THUNK_LEN)?, RX, flags, -1, 0));
+            ops.push(Op::mmap(pages(THUNKS, PATCHES_MAX * THUNK_LEN)?, RX, flags, -1, 0));
         }
         (self.table_mapped, self.thunks_mapped) = (true, true);
         Some(ops)
@@ -195,7 +266,7 @@ impl Patches {
         self.busy.filter(|(address, _)| *address == slot.address()).map(|(_, count)| count)
     }
 
-    /// The operations of [`Patches::patch`] have run.
+    /// The operations of [`Patches::patch`] or [`Patches::proceed`] have run.
     pub(super) fn written(&mut self, results: &Results, count: usize) {
         self.busy = None;
         if let Err(errno) = results.all(count) {
@@ -204,44 +275,88 @@ impl Patches {
         }
     }
 
-    /// Takes every patch back: the operations for it, in lists that can be run at once.
+    /// The thread of `slot` is stopped.
+    pub(super) fn stopped(&mut self, slot: &Slot) {
+        self.awaited.remove(&slot.address());
+    }
+
+    /// Takes every patch back: the operations for it, in lists that can be run at once. [`Patches::undone`] must follow.
     pub(super) fn undo(&mut self, at: &Slot) -> Vec<Vec<Op>> {
         self.off = true;
-        let original = |number: u32| {
-            let [a, b, c, d] = number.to_le_bytes();
-            [0xb8, a, b, c, d, 0x0f, 0x05]
-        };
-        let undo = |(site, number)| {
+        let undo = |(start, patched): (&u64, &Patched)| {
             let mut data = Data { slot: at, next: slot::PATCH_DATA };
-            write_site(&mut data, site, original(number), false)
+            data.write(*start, &patched.site.original(), false)
         };
-        std::mem::take(&mut self.sites).into_iter().map(undo).collect()
+        self.sites.iter().map(undo).collect()
+    }
+
+    /// The operations of [`Patches::undo`] have run.
+    pub(super) fn undone(&mut self) {
+        self.sites.clear();
+        self.begun.clear();
+        self.awaited.clear();
+    }
+
+    /// Where the guest is that called through a thunk and is to return to `back`.
+    pub(super) fn guest_address(&self, back: u64) -> u64 {
+        let index = back.checked_sub(THUNKS).and_then(|offset| usize::try_from(offset / THUNK_LEN).ok());
+        index.and_then(|index| self.thunks.get(index).copied()).unwrap_or(back)
+    }
+
+    /// The site whose old `cmp` is at `rip`, where a thread of `slot` is about to run, if it is elsewhere too: its start, its
+    /// bytes if they must be there now, and where the `cmp` is instead. If it is still there only, the thread is awaited.
+    pub(super) fn replaced(&mut self, slot: &Slot, rip: u64) -> Option<(u64, Option<Vec<u8>>, u64)> {
+        let patched = self.sites.get(&rip.wrapping_sub(2)).filter(|patched| patched.site.back() == rip)?;
+        let (start, inside) = (patched.site.start, patched.inside?);
+        if self.begun.contains(&start) {
+            // The thunk is there once nobody writes it.
+            if self.busy.is_some() {
+                self.awaited.insert(slot.address());
+                return None;
+            }
+            return Some((start, None, inside));
+        }
+        let bytes = patched.site.replacement(PATCH_TABLE + patched.thunk * 8);
+        Some((start, self.busy.is_none().then_some(bytes), inside))
+    }
+
+    /// The site at `start` was overwritten by the guest itself.
+    pub(super) fn forget(&mut self, start: u64) {
+        self.sites.remove(&start);
+        self.begun.retain(|begun| *begun != start);
     }
 
     /// Looks at an exception: did a patched site cause it?
     pub(super) fn repair(&self, signo: i32, regs: &mut Registers) -> Repair {
-        let patched = |site: u64| self.sites.contains_key(&site);
-        match signo {
+        let back = match signo {
             // The old place of the syscall instruction.
-            libc::SIGILL if patched(regs.rip.wrapping_sub(SYSCALL_AT)) => {
-                regs.rip = regs.rip.wrapping_add(SITE_LEN - SYSCALL_AT);
-                (regs.rcx, regs.r11, regs.orig_rax) = (regs.rip, regs.eflags, regs.rax);
-                Repair::Call
+            libc::SIGILL => {
+                let patched = self.sites.range(..regs.rip).next_back();
+                let hit = patched.filter(|(_, patched)| patched.site.syscall() == regs.rip);
+                hit.map(|(_, patched)| patched.site.back())
             }
-            // `int3` of a site that is being written.
-            libc::SIGTRAP if patched(regs.rip.wrapping_sub(1)) => {
-                regs.rip = regs.rip.wrapping_sub(1);
-                Repair::Again
-            }
+            // `int3` of a site that is being written, or waits to be.
+            libc::SIGTRAP => self.sites.get(&regs.rip.wrapping_sub(1)).map(|patched| {
+                if let Shape::Numbered(number) = patched.site.shape {
+                    regs.rax = number.into();
+                }
+                patched.site.back()
+            }),
             // The first instruction for patched calls faults if the guest lost our GS base.
-            libc::SIGSEGV if regs.rip == shim::fast() => {
-                regs.rip = regs.rcx;
-                (regs.r11, regs.orig_rax) = (regs.eflags, regs.rax);
-                Repair::Call
-            }
-            _ => Repair::None,
-        }
+            libc::SIGSEGV if regs.rip == shim::fast() => Some(self.guest_address(regs.rcx)),
+            _ => None,
+        };
+        let Some(back) = back else { return Repair::None };
+        (regs.rip, regs.rcx, regs.r11, regs.orig_rax) = (back, back, regs.eflags, regs.rax);
+        Repair::Call
     }
+}
+
+const INT3: [u8; 1] = [0xcc];
+
+/// The pages of `[start, start + len)`.
+fn pages(start: u64, len: u64) -> Option<PageRange> {
+    PageRange::new(start & !4095, (start + len).next_multiple_of(4096))
 }
 
 /// Bytes for operations to copy.
@@ -257,74 +372,42 @@ impl Data<'_> {
         self.next += bytes.len();
         Op::copy(to, self.slot.guest(at), bytes.len() as u64)
     }
-}
 
-/// `jmp *pointer`.
-fn jump(pointer: u64) -> [u8; 7] {
-    let [a, b, c, d, ..] = pointer.to_le_bytes();
-    [0xff, 0x24, 0x25, a, b, c, d]
-}
-
-/// `mov $number, %eax; movabs $back, %rcx; jmp shim`.
-fn thunk_code(thunk: u64, number: u32, back: u64) -> Vec<u8> {
-    const LEN: u64 = 20;
-    let mut code = vec![0xb8];
-    code.extend_from_slice(&number.to_le_bytes());
-    code.extend_from_slice(&[0x48, 0xb9]);
-    code.extend_from_slice(&back.to_le_bytes());
-    code.push(0xe9);
-    let [a, b, c, d, ..] = shim::fast().wrapping_sub(thunk + LEN).to_le_bytes();
-    code.extend_from_slice(&[a, b, c, d]);
-    code
-}
-
-/// Writes seven bytes of code that other threads may be running.
-fn write_site(data: &mut Data<'_>, site: u64, bytes: [u8; 7], alone: bool) -> Vec<Op> {
-    const INT3: [u8; 1] = [0xcc];
-    let Some(pages) = PageRange::new(site & !4095, (site + SITE_LEN).next_multiple_of(4096)) else {
-        return Vec::new();
-    };
-    let ([first, tail @ ..], open, close) = (bytes, Op::mprotect(pages, RWX), Op::mprotect(pages, RX));
-    if alone {
-        return vec![open, data.copy(site, &bytes), close];
+    /// Writes code, in steps if other threads may run it.
+    fn write(&mut self, at: u64, bytes: &[u8], alone: bool) -> Vec<Op> {
+        let Some(pages) = pages(at, bytes.len() as u64) else { return Vec::new() };
+        let (open, close) = (Op::mprotect(pages, RWX), Op::mprotect(pages, RX));
+        let mut step = |at, bytes: &[u8]| [open, self.copy(at, bytes), close];
+        match bytes {
+            [first, tail @ ..] if !alone && !tail.is_empty() => {
+                [step(at, &INT3), step(at + 1, tail), step(at, &[*first])].concat()
+            }
+            _ => step(at, bytes).to_vec(),
+        }
     }
-    vec![
-        open,
-        data.copy(site, &INT3),
-        close,
-        open,
-        data.copy(site + 1, &tail),
-        close,
-        open,
-        data.copy(site, &[first]),
-        close,
-    ]
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    #[test]
-    fn the_old_syscall_becomes_an_invalid_opcode() {
-        for index in 0..PATCHES_MAX {
-            assert_eq!(jump(PATCH_TABLE + index * 8)[5], 0x06);
-        }
+    fn range(start: u64, end: u64) -> PageRange {
+        PageRange::new(start, end).unwrap()
     }
 
     #[test]
     fn changes_forget_what_they_overlap() {
-        let range = |start, end| PageRange::new(start, end).unwrap();
         let mut patches = Patches::default();
         for start in [0x1000, 0x4000, 0x8000] {
             patches.mapped(range(start, start + 0x2000), RX);
-            patches.sites.insert(start + 0x10, 1);
+            let site = Site { start: start + 0x10, shape: Shape::Numbered(1) };
+            patches.sites.insert(site.start, Patched { site, thunk: 0, inside: None });
         }
         patches.mapped(range(0x1_0000, 0x1_1000), RW);
-        patches.changed(range(0x5000, 0x9000));
+        patches.gone(range(0x5000, 0x9000));
         assert_eq!(patches.texts.keys().collect::<Vec<_>>(), [&0x1000]);
         assert_eq!(patches.sites.keys().collect::<Vec<_>>(), [&0x1010, &0x4010]);
         patches.changed(range(0, 0x2000));
-        assert!(patches.texts.is_empty());
+        assert!(patches.texts.is_empty() && patches.any_in(range(0, 0x2000)));
     }
 }

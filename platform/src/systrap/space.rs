@@ -1,6 +1,7 @@
 //! A stub process: one guest address space.
 
 use std::{
+    collections::HashMap,
     os::fd::OwnedFd,
     sync::{
         Arc, Mutex, PoisonError, RwLock,
@@ -11,7 +12,7 @@ use std::{
 
 use super::{
     deferred::Deferred,
-    patch::Patches,
+    patch::{Hints, Patches},
     reaper::Shared,
     slot::Slot,
     unit::{Unit, lock},
@@ -20,7 +21,7 @@ use crate::{AccessFault, AddressSpace, Gone, UserAddr};
 
 /// A stub process.
 ///
-/// Lock order: `files`, then `deferred`, then `units`, then `alive`.
+/// Lock order: `files`, then `deferred`, then `units`, then `alive`; `patches`, then `running`.
 #[derive(Debug)]
 pub(super) struct Space {
     pub(super) shared: Arc<Shared>,
@@ -39,6 +40,9 @@ pub(super) struct Space {
     pub(super) threads: AtomicUsize,
     pub(super) deferred: Deferred,
     pub(super) patches: Mutex<Patches>,
+    pub(super) hints: Hints,
+    /// By slot: whether the thread there runs guest code.
+    running: Mutex<HashMap<u64, Arc<AtomicBool>>>,
 }
 
 impl Space {
@@ -60,7 +64,9 @@ impl Space {
             files: Mutex::new(()),
             threads: AtomicUsize::new(1),
             deferred,
+            hints: Hints::of(&patches),
             patches: Mutex::new(patches),
+            running: Mutex::default(),
         })
     }
 
@@ -88,6 +94,25 @@ impl Space {
         for unit in &*lock(&self.units) {
             unit.mark_gone();
         }
+    }
+
+    /// Enters a thread. The flag is for it to set while it runs guest code.
+    pub(super) fn enter_thread(&self, slot: &Slot) -> Arc<AtomicBool> {
+        let flag = Arc::<AtomicBool>::default();
+        lock(&self.running).insert(slot.address(), Arc::clone(&flag));
+        flag
+    }
+
+    /// Removes a thread.
+    pub(super) fn leave_thread(&self, slot: &Slot) {
+        lock(&self.running).remove(&slot.address());
+        lock(&self.patches).stopped(slot);
+    }
+
+    /// The slots of the threads that run guest code.
+    pub(super) fn running(&self) -> Vec<u64> {
+        let running = lock(&self.running);
+        running.iter().filter(|(_, flag)| flag.load(Ordering::SeqCst)).map(|(slot, _)| *slot).collect()
     }
 
     /// A free slot in a unit that is mapped already.

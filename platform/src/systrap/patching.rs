@@ -1,0 +1,174 @@
+//! What a context does about call sites: finds them, patches them, and hides that they are patched.
+
+use std::sync::atomic::Ordering;
+
+use super::{
+    context::SystrapContext,
+    ops::Op,
+    patch::Hints,
+    site::{self, Shape, Site},
+    unit::lock,
+};
+use crate::{AddressSpace, Errno, Gone, PageRange, Registers, UserAddr};
+
+/// How long to wait for another thread's patch to be written, in yields.
+const WRITING_MAX: u32 = 100_000;
+/// Bytes that are searched at once, and how many of them twice, as a branch may straddle the border.
+const CHUNK: usize = 64 << 10;
+const OVERLAP: u64 = 8;
+
+impl SystrapContext {
+    /// Whether a branch within `[start, end)` may lead to `target`, or nobody can tell.
+    fn is_branch_target(&self, (start, end): (u64, u64), target: u64) -> bool {
+        let mut chunk = vec![0; CHUNK];
+        let mut at = start;
+        while at < end {
+            let len = usize::try_from(end - at).unwrap_or(CHUNK).min(CHUNK);
+            let Some(piece) = chunk.get_mut(..len) else { return true };
+            if self.own.read(UserAddr(at), piece).is_err() || site::is_branch_target(piece, at, target) {
+                return true;
+            }
+            at = (at + len as u64)
+                .checked_sub(OVERLAP)
+                .filter(|next| *next > at && *next + OVERLAP < end)
+                .unwrap_or(end);
+        }
+        false
+    }
+
+    /// Looks whether the site of a call that trapped is worth patching.
+    pub(super) fn consider(&mut self, regs: &Registers) {
+        if !self.uses_gs() || regs.gs_base != 0 {
+            return;
+        }
+        let Some(count) = lock(&self.own.patches).count(regs) else { return };
+        let mut bytes = [0; site::AROUND];
+        if self.own.read(UserAddr(regs.rip.wrapping_sub(site::BEFORE)), &mut bytes).is_err() {
+            return;
+        }
+        let Some(site) = Site::recognise(regs.rip, bytes) else { return };
+        if matches!(site.shape, Shape::Numbered(number) if u64::from(number) != regs.rax) {
+            return;
+        }
+        let search = lock(&self.own.patches).search(&site, count);
+        self.candidate = match search {
+            Some(None) => Some(site),
+            Some(Some(text)) if !self.is_branch_target(text, site.back()) => Some(site),
+            _ => None,
+        };
+    }
+
+    /// The operations that patch sites, if there is something to do.
+    pub(super) fn patch(&mut self) -> Vec<Op> {
+        let (slot, hints) = (&self.stub.slot, &self.own.hints);
+        if let Some(site) = self.candidate.take() {
+            let alone = self.own.threads.load(Ordering::Relaxed) == 1;
+            let mut patches = lock(&self.own.patches);
+            let ops = patches.patch(slot, site, alone);
+            // In this order: a thread that runs sees the hint, or is seen to run.
+            hints.update(&patches);
+            let own = slot.address();
+            patches.wait_for(self.own.running().into_iter().filter(|slot| *slot != own));
+            return ops;
+        }
+        if !hints.begun.load(Ordering::SeqCst) {
+            return Vec::new();
+        }
+        let mut patches = lock(&self.own.patches);
+        let ops = patches.proceed(slot);
+        hints.update(&patches);
+        ops
+    }
+
+    /// Where to resume a guest that is to run at `rip`: elsewhere, if the code there has moved into a thunk.
+    pub(super) fn moved(&self, rip: u64) -> u64 {
+        if !self.own.hints.compared.load(Ordering::SeqCst) {
+            return rip;
+        }
+        let Some((start, expected, moved)) = lock(&self.own.patches).replaced(&self.stub.slot, rip) else {
+            return rip;
+        };
+        let Some(expected) = expected else { return moved };
+        // The guest may have written other code there.
+        let mut bytes = vec![0; expected.len()];
+        if self.own.read(UserAddr(start), &mut bytes).is_ok() && bytes == expected {
+            return moved;
+        }
+        lock(&self.own.patches).forget(start);
+        rip
+    }
+
+    /// The thread has stopped.
+    pub(super) fn stopped(&self) {
+        if self.own.hints.begun.load(Ordering::SeqCst) {
+            lock(&self.own.patches).stopped(&self.stub.slot);
+        }
+    }
+
+    /// After the operations of [`SystrapContext::patch`].
+    pub(super) fn patched(&mut self) {
+        let slot = &self.stub.slot;
+        let mut patches = lock(&self.own.patches);
+        if let Some(count) = patches.expects(slot) {
+            patches.written(&slot.results(count), count);
+        }
+    }
+
+    /// Takes all patches back.
+    pub(super) fn unpatch(&mut self) -> Result<(), Gone> {
+        let lists = lock(&self.own.patches).undo(&self.stub.slot);
+        lists.iter().try_for_each(|list| self.stub.run(&self.own, list).map(drop))?;
+        self.update_patches(super::patch::Patches::undone);
+        Ok(())
+    }
+
+    /// Changes what is known of sites, with the hints.
+    fn update_patches(&self, change: impl FnOnce(&mut super::patch::Patches)) {
+        let mut patches = lock(&self.own.patches);
+        change(&mut patches);
+        Hints::update(&self.own.hints, &patches);
+    }
+
+    /// Mappings are about to change: what is known of the memory there may be wrong.
+    pub(super) fn changed(&mut self, range: PageRange) {
+        self.stub.copies.forget();
+        if self.uses_gs() {
+            lock(&self.own.patches).changed(range);
+        }
+    }
+
+    /// Mappings are about to go, or be replaced.
+    pub(super) fn gone(&mut self, range: PageRange) {
+        self.stub.copies.forget();
+        if self.uses_gs() {
+            self.update_patches(|patches| patches.gone(range));
+        }
+    }
+
+    /// Mappings are about to move: thunks lead to where code was.
+    pub(super) fn moving(&mut self, range: PageRange) -> Result<(), Gone> {
+        if self.uses_gs() && lock(&self.own.patches).any_in(range) {
+            self.unpatch()?;
+        }
+        self.gone(range);
+        Ok(())
+    }
+
+    /// Execve.
+    pub(super) fn forget_patches(&mut self) {
+        self.stub.copies.forget();
+        self.candidate = None;
+        self.update_patches(super::patch::Patches::reset);
+    }
+
+    /// Waits until no other thread writes call sites, so that a copy of the memory has none half written.
+    pub(super) fn wait_for_patches(&self) -> Result<(), Errno> {
+        for _ in 0..WRITING_MAX {
+            if !lock(&self.own.patches).is_busy(&self.stub.slot) {
+                return Ok(());
+            }
+            std::thread::yield_now();
+        }
+        Err(Errno::EAGAIN)
+    }
+}
