@@ -102,7 +102,8 @@ fn files_are_mapped_private_and_shared() {
 
 #[test]
 fn fork_copies_memory_and_threads_share_it() {
-    let mut parent = start(Script::new().child(Script::new().call(1, [0; 6])).child(Script::new().call(2, [0; 6])));
+    let mut parent =
+        start(Script::new().child(Script::new().call(1, [0; 6])).child(Script::new().call(2, [0; 6])));
     parent.context.map(pages(A, 4096), ANON, RW).expect("map");
     let mut child = parent.context.fork().expect("fork");
     let mut thread = parent.context.clone_thread().expect("a thread");

@@ -28,6 +28,7 @@ use super::{
     layout::{UNIT_LEN, slot, word},
     ops::{Op, Results},
     pace::Pace,
+    patch::Patches,
     slot::Slot,
     space::Space,
     unit::{Unit, lock},
@@ -116,12 +117,14 @@ impl Birth {
         Ok(Birth { unit, slot, socket: ours, nonce, frame, ops })
     }
 
-    /// Checks what the parent says and enters the new process. `pace` is the forking thread's.
+    /// Checks what the parent says and enters the new process. `pace` is the forking thread's, `patches` what is known of the
+    /// memory's call sites.
     pub(super) fn complete(
         self,
         parent: &Space,
         results: &Results,
         pace: Option<&Pace>,
+        patches: Patches,
     ) -> Result<(Arc<Space>, Stub, Frame), Errno> {
         let pid = i32::try_from(results.get(CLONE)?).map_err(|_| Errno::EAGAIN)?;
         let mut nonce = [0; 8];
@@ -130,7 +133,6 @@ impl Birth {
         if read != nonce.len() || u64::from_le_bytes(nonce) != self.nonce {
             return Err(Errno::EAGAIN);
         }
-        let patches = lock(&parent.patches).inherited();
         let deferred = parent.deferred.inherited();
         let space = Space::new(&parent.shared, pid, self.unit, self.socket, deferred, patches);
         parent.shared.register(&space)?;

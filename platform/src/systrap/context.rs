@@ -103,12 +103,15 @@ impl SystrapContext {
     /// [`Context::fork`].
     pub(crate) fn new_process(&mut self) -> Result<SystrapContext, Errno> {
         self.need_frame().map_err(|_| Errno::EAGAIN)?;
-        self.wait_for_patches()?;
-        let files = lock(&self.own.files);
-        let birth = Birth::prepare(&self.own, &self.stub.slot, Some(&self.frame))?;
-        let results = self.stub.run(&self.own, &birth.ops).map_err(|_| Errno::EAGAIN)?;
-        drop(files);
-        Ok(SystrapContext::first(birth.complete(&self.own, &results, Some(&self.stub.pace))?))
+        self.while_frozen(|context, patches| {
+            let own = &context.own;
+            let files = lock(&own.files);
+            let birth = Birth::prepare(own, &context.stub.slot, Some(&context.frame))?;
+            let results = context.stub.run(own, &birth.ops).map_err(|_| Errno::EAGAIN)?;
+            drop(files);
+            let born = birth.complete(own, &results, Some(&context.stub.pace), patches)?;
+            Ok(SystrapContext::first(born))
+        })
     }
 
     /// Runs one operation.

@@ -60,6 +60,8 @@ pub(super) struct Patches {
     thunks: Vec<u64>,
     table_mapped: bool,
     thunks_mapped: bool,
+    /// How many threads are copying the memory: no site may be written.
+    frozen: u32,
     /// Sites are being written by the shim of the slot at this address, with so many operations.
     busy: Option<(u64, usize)>,
 }
@@ -111,14 +113,25 @@ impl Patches {
         Patches { off: true, ..Patches::default() }
     }
 
-    /// Whether another thread than that of `slot` is writing sites.
-    pub(super) fn is_busy(&self, slot: &Slot) -> bool {
-        self.busy.is_some_and(|(address, _)| address != slot.address())
+    /// Keeps all sites as they are, for a thread that is about to copy the memory: what is known of them, for the copy.
+    /// `None`: a site is being written.
+    pub(super) fn freeze(&mut self) -> Option<Patches> {
+        if self.busy.is_some() {
+            return None;
+        }
+        let copy = Patches { awaited: HashSet::new(), frozen: 0, ..self.clone() };
+        self.frozen += 1;
+        Some(copy)
     }
 
-    /// For a forked process, with one thread, in which nobody is writing.
-    pub(super) fn inherited(&self) -> Patches {
-        Patches { busy: None, awaited: HashSet::new(), ..self.clone() }
+    /// After [`Patches::freeze`].
+    pub(super) fn thaw(&mut self) {
+        self.frozen = self.frozen.saturating_sub(1);
+    }
+
+    /// Whether a site may be written now.
+    fn is_free(&self) -> bool {
+        !self.off && self.busy.is_none() && self.frozen == 0
     }
 
     /// After execve: everything but the thunks' memory is gone.
@@ -162,8 +175,7 @@ impl Patches {
     fn text(&self, back: u64) -> Option<(u64, u64)> {
         let (start, end) = self.texts.range(..back).next_back()?;
         let inside = *start + site::BEFORE <= back && back - site::BEFORE + site::AROUND as u64 <= *end;
-        (inside && !self.off && self.busy.is_none() && (self.thunks.len() as u64) < PATCHES_MAX)
-            .then_some((*start, *end))
+        (inside && self.is_free() && (self.thunks.len() as u64) < PATCHES_MAX).then_some((*start, *end))
     }
 
     /// Counts a trap of the call that returns to `regs.rip`: how often it has trapped, when it is worth a look at its site.
@@ -234,7 +246,7 @@ impl Patches {
 
     /// The operations that end what [`Patches::patch`] began, once it is time.
     pub(super) fn proceed(&mut self, at: &Slot) -> Vec<Op> {
-        if self.off || self.busy.is_some() || !self.awaited.is_empty() {
+        if !self.is_free() || !self.awaited.is_empty() {
             return Vec::new();
         }
         let Some(patched) = self.begun.pop().and_then(|start| self.sites.get(&start)) else {

@@ -5,7 +5,7 @@ use std::sync::atomic::Ordering;
 use super::{
     context::SystrapContext,
     ops::Op,
-    patch::Hints,
+    patch::{Hints, Patches},
     site::{self, Shape, Site},
     unit::lock,
 };
@@ -118,12 +118,12 @@ impl SystrapContext {
     pub(super) fn unpatch(&mut self) -> Result<(), Gone> {
         let lists = lock(&self.own.patches).undo(&self.stub.slot);
         lists.iter().try_for_each(|list| self.stub.run(&self.own, list).map(drop))?;
-        self.update_patches(super::patch::Patches::undone);
+        self.update_patches(Patches::undone);
         Ok(())
     }
 
     /// Changes what is known of sites, with the hints.
-    fn update_patches(&self, change: impl FnOnce(&mut super::patch::Patches)) {
+    fn update_patches(&self, change: impl FnOnce(&mut Patches)) {
         let mut patches = lock(&self.own.patches);
         change(&mut patches);
         Hints::update(&self.own.hints, &patches);
@@ -158,14 +158,20 @@ impl SystrapContext {
     pub(super) fn forget_patches(&mut self) {
         self.stub.copies.forget();
         self.candidate = None;
-        self.update_patches(super::patch::Patches::reset);
+        self.update_patches(Patches::reset);
     }
 
-    /// Waits until no other thread writes call sites, so that a copy of the memory has none half written.
-    pub(super) fn wait_for_patches(&self) -> Result<(), Errno> {
+    /// Runs `copy`, which copies the memory, while nobody writes call sites; gives it what is known of them.
+    pub(super) fn while_frozen<T>(
+        &mut self,
+        copy: impl FnOnce(&mut SystrapContext, Patches) -> Result<T, Errno>,
+    ) -> Result<T, Errno> {
         for _ in 0..WRITING_MAX {
-            if !lock(&self.own.patches).is_busy(&self.stub.slot) {
-                return Ok(());
+            let frozen = lock(&self.own.patches).freeze();
+            if let Some(patches) = frozen {
+                let result = copy(self, patches);
+                lock(&self.own.patches).thaw();
+                return result;
             }
             std::thread::yield_now();
         }

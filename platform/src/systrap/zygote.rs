@@ -22,7 +22,7 @@ use super::{
     reaper::{Running, Shared},
     shim,
     space::Space,
-    unit::Unit,
+    unit::{Unit, lock},
 };
 use crate::{Errno, PageRange, Vdso};
 
@@ -186,7 +186,7 @@ impl Zygote {
         self.begin_spare()?;
         let birth = self.spare.take().ok_or(Errno::EAGAIN)?;
         let results = self.stub.finish(&self.space, birth.ops.len()).map_err(|_| Errno::EAGAIN)?;
-        birth.complete(&self.space, &results, None)
+        birth.complete(&self.space, &results, None, lock(&self.space.patches).clone())
     }
 }
 
