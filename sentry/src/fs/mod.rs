@@ -26,3 +26,5 @@ pub mod registry;
 pub mod times;
 pub mod types;
 pub mod walk;
+#[cfg(test)]
+mod tests;

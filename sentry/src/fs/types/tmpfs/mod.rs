@@ -3,6 +3,7 @@
 //! * `inode.rs`: [`TmpInode`], every kind of file.
 //! * `directory.rs`: entries with stable positions.
 //! * `content.rs`: the bytes of regular files; `file.rs`: reading and writing them.
+//! * `layer.rs`: what overlays need.
 //! * `budget.rs`: what it all may take.
 //!
 //! Names, inodes, bytes and extended attributes are all charged to the filesystem's limits, so a guest cannot make the
@@ -13,6 +14,7 @@ mod content;
 mod directory;
 mod file;
 mod inode;
+mod layer;
 mod xattr;
 
 use std::sync::{
