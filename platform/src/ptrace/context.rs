@@ -149,7 +149,7 @@ impl PtraceContext {
         let mut state = vec![0; STATE_MAX];
         let len = ptrace::extended_state(tid, &mut state)?;
         state.truncate(len);
-        if hold.run(&Registers { rsp: top, ..*regs }, signo)? != Stop::Call {
+        if !hold.handle(regs, top, signo)? {
             return Err(gone());
         }
         ptrace::set_extended_state(tid, &state)?;

@@ -47,7 +47,8 @@ impl Hold {
     /// `false`: it stopped for something else.
     fn stop_resting(&mut self) -> io::Result<bool> {
         ptrace::interrupt(self.tid)?;
-        if ptrace::wait(self.tid)? != Stop::Interrupt {
+        let stop = ptrace::wait(self.tid)?;
+        if self.without_sent_signals(stop)? != Stop::Interrupt {
             return Ok(false);
         }
         // It waits for operations, or is about to. The call it may be in may end early: the shim looks again.
@@ -93,7 +94,23 @@ impl Hold {
         }
     }
 
-    /// Reads its registers, as of no system call.
+    /// Delivers `signal`, which is of the guest's own making, to the shim's handler on the stack below `top`, and runs that up
+    /// to its first call. `false`: it did not come so far.
+    pub(super) fn handle(&self, regs: &Registers, top: u64, signal: i32) -> io::Result<bool> {
+        let stop = self.run(&Registers { rsp: top, ..*regs }, signal)?;
+        Ok(self.without_sent_signals(stop)? == Stop::Call)
+    }
+
+    /// Runs on if it stopped for a signal that somebody on the host sent (`SIGSTOP` cannot be blocked), and drops that.
+    fn without_sent_signals(&self, mut stop: Stop) -> io::Result<Stop> {
+        while matches!(stop, Stop::Signal(_)) && ptrace::signal_code(self.tid)? <= 0 {
+            ptrace::emulate(self.tid, 0)?;
+            stop = ptrace::wait(self.tid)?;
+        }
+        Ok(stop)
+    }
+
+    /// Reads its registers.
     pub(super) fn registers(&self, regs: &mut Registers) -> io::Result<()> {
         *regs = from_words(ptrace::registers(self.tid)?);
         Ok(())
