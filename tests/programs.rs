@@ -51,7 +51,8 @@ fn compare(place: Place, options: &[&str]) -> Result<(), Failures> {
             continue;
         }
         let guest = in_sandbox(&sandbox, options, &script, &name);
-        let same = native.stdout == guest.stdout && native.code == guest.code && native.signal == guest.signal;
+        let same =
+            native.stdout == guest.stdout && native.code == guest.code && native.signal == guest.signal;
         println!("{} {name} on {}", if same { "ok" } else { "not ok" }, place.name());
         if !same {
             failures.push(format!("{name}: {}; natively {}", guest.summary(), native.summary()));
@@ -82,8 +83,10 @@ fn missing(script: &Path) -> Option<String> {
     let text = fs::read_to_string(script).unwrap_or_default();
     let needs = text.lines().next()?.strip_prefix("# needs:")?.to_owned();
     let path = env::var("PATH").unwrap_or_default();
-    let found = |name: &str| name.contains('/') && Path::new(name).exists()
-        || path.split(':').any(|dir| Path::new(dir).join(name).is_file());
+    let found = |name: &str| {
+        name.contains('/') && Path::new(name).exists()
+            || path.split(':').any(|dir| Path::new(dir).join(name).is_file())
+    };
     needs.split_whitespace().find(|name| !found(name)).map(str::to_owned)
 }
 
@@ -119,7 +122,13 @@ fn first_difference(native: &[u8], guest: &[u8]) -> String {
     let (native, guest) = (String::from_utf8_lossy(native), String::from_utf8_lossy(guest));
     let mut lines = native.lines().zip(guest.lines().chain(std::iter::repeat("(nothing)")));
     lines.find(|(a, b)| a != b).map_or_else(
-        || format!("    output ends after {} lines natively, {} here", native.lines().count(), guest.lines().count()),
+        || {
+            format!(
+                "    output ends after {} lines natively, {} here",
+                native.lines().count(),
+                guest.lines().count()
+            )
+        },
         |(a, b)| format!("    natively {a:?}, here {b:?}"),
     )
 }

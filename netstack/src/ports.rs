@@ -50,11 +50,7 @@ impl Coverage {
             IpAddr::V4(to) => {
                 let mine = self.v4?;
                 let family = u32::from(self.v6.is_none());
-                if mine == to {
-                    Some(4 + family)
-                } else {
-                    mine.is_unspecified().then_some(1 + family)
-                }
+                if mine == to { Some(4 + family) } else { mine.is_unspecified().then_some(1 + family) }
             }
             IpAddr::V6(to) => {
                 let mine = self.v6?;
@@ -147,10 +143,12 @@ impl PortRange {
         let half = (u32::from(self.high.saturating_sub(self.low)) + 1).div_ceil(2).max(1);
         let start = random % half;
         let preferred = u32::from((self.low ^ parity) & 1);
-        [preferred, preferred ^ 1].into_iter().flat_map(move |offset| {
-            (0..half).map(move |step| u32::from(self.low) + offset + (start + step) % half * 2)
-        })
-        .filter_map(move |port| u16::try_from(port).ok().filter(|port| *port <= self.high))
+        [preferred, preferred ^ 1]
+            .into_iter()
+            .flat_map(move |offset| {
+                (0..half).map(move |step| u32::from(self.low) + offset + (start + step) % half * 2)
+            })
+            .filter_map(move |port| u16::try_from(port).ok().filter(|port| *port <= self.high))
     }
 }
 
@@ -372,7 +370,9 @@ mod tests {
         let range = PortRange { low: 1000, high: 1009 };
         let mut ports: Ports<()> = Ports::default();
         let mut given: Vec<u16> = (0..10)
-            .map(|id| ports.bind_any(range, 7, claim(id, "0.0.0.0", false), Weak::new(), Instant::now()).unwrap())
+            .map(|id| {
+                ports.bind_any(range, 7, claim(id, "0.0.0.0", false), Weak::new(), Instant::now()).unwrap()
+            })
             .collect();
         assert!(given[..5].iter().all(|port| port % 2 == 1));
         given.sort_unstable();
@@ -394,7 +394,10 @@ mod tests {
         }
         let none = ports.connect(range, 0, claim(9, "127.0.0.1", false), &|_| false);
         assert_eq!(none, Err(Errno::EADDRNOTAVAIL));
-        assert_eq!(ports.bind(1000, claim(10, "0.0.0.0", false), Weak::new(), Instant::now()), Err(Errno::EADDRINUSE));
+        assert_eq!(
+            ports.bind(1000, claim(10, "0.0.0.0", false), Weak::new(), Instant::now()),
+            Err(Errno::EADDRINUSE)
+        );
     }
 
     #[test]

@@ -467,7 +467,8 @@ mod tests {
         let stream = stream(900);
         assert_eq!(put(&stream, &[7; 1000]), Ok(900));
         assert_eq!(put(&stream, &[7; 1]), Err(Errno::EAGAIN));
-        let take = |n: usize| stream.read(ReadMode::Consume, &mut |(), b| Ok(Step::Last(n.min(b.len())))).unwrap();
+        let take =
+            |n: usize| stream.read(ReadMode::Consume, &mut |(), b| Ok(Step::Last(n.min(b.len())))).unwrap();
         assert!(!take(299).room_opened);
         assert!(take(1).room_opened);
         assert!(!take(1).room_opened);

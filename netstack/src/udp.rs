@@ -233,7 +233,13 @@ impl Udp {
     ///
     /// # Errors
     /// `ENETUNREACH`, `EACCES` for a broadcast address without `SO_BROADCAST`.
-    pub fn connect(&self, to: SocketAddr, wish: &BindWish, broadcast: bool, multicast_out: bool) -> Result<()> {
+    pub fn connect(
+        &self,
+        to: SocketAddr,
+        wish: &BindWish,
+        broadcast: bool,
+        multicast_out: bool,
+    ) -> Result<()> {
         let to = SocketAddr::new(Stack::destination(to.ip()), to.port());
         self.check_route(to.ip(), broadcast, multicast_out)?;
         let source = self.stack.source_for(to.ip())?;
@@ -518,7 +524,15 @@ mod tests {
     use super::*;
 
     fn wish(addr: &str) -> BindWish {
-        BindWish { addr: addr.parse().unwrap(), v6only: false, reuse: false, reuseport: false, uid: 0, free: false, now: std::time::Instant::now() }
+        BindWish {
+            addr: addr.parse().unwrap(),
+            v6only: false,
+            reuse: false,
+            reuseport: false,
+            uid: 0,
+            free: false,
+            now: std::time::Instant::now(),
+        }
     }
 
     fn to(addr: Option<&str>) -> UdpSend {

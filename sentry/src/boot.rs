@@ -8,12 +8,18 @@ use platform::{Platform, Registers};
 
 use crate::{
     credentials::{Caps, Credentials},
-    fs::{assemble::{self, Attachment}, fd_table::FdTable, file::File, path::Path, walk::Lookup},
+    fs::{
+        assemble::{self, Attachment},
+        fd_table::FdTable,
+        file::File,
+        path::Path,
+        walk::Lookup,
+    },
     kernel::{HostInfo, Kernel, KernelInit},
     limits::{Limit, Limits},
     mm::Mm,
-    strace::Strace,
     signal::{SIGCHLD, info::SigInfo, send},
+    strace::Strace,
     task::{
         Pid, Task, TaskInit, ThreadGroup, exec, exec::ExecRequest, fs_context::FsContext, run, tree::Process,
     },
@@ -115,7 +121,11 @@ pub struct Sentry {
 
 impl Sentry {
     /// A kernel whose file tree is at `root`, without processes.
-    pub fn new(config: SandboxConfig, platform: Arc<dyn Platform>, make_root: impl FnOnce(&Arc<Kernel>) -> Result<Path>) -> Result<Arc<Sentry>> {
+    pub fn new(
+        config: SandboxConfig,
+        platform: Arc<dyn Platform>,
+        make_root: impl FnOnce(&Arc<Kernel>) -> Result<Path>,
+    ) -> Result<Arc<Sentry>> {
         let kernel = Kernel::new(KernelInit {
             platform,
             host: HostInfo { memory: config.memory_limit.unwrap_or(config.host.memory), ..config.host },
@@ -145,9 +155,11 @@ impl Sentry {
         let failed = |what| move |errno| SpawnError { errno, what };
         let kernel = &self.kernel;
         let process = kernel.platform.new_process().map_err(failed(Step::Prepare("making a process")))?;
-        let pid = kernel.tasks.lock().allocate_pid().map_err(failed(Step::Prepare("allocating a process id")))?;
+        let pid =
+            kernel.tasks.lock().allocate_pid().map_err(failed(Step::Prepare("allocating a process id")))?;
         let mm = Mm::new(process.space, kernel.platform.layout());
-        let group = Arc::new(ThreadGroup { limits: Mutex::new(limits(&spec.rlimits)), ..ThreadGroup::new(pid) });
+        let group =
+            Arc::new(ThreadGroup { limits: Mutex::new(limits(&spec.rlimits)), ..ThreadGroup::new(pid) });
         let files = FdTable::new();
         let task = Task::new(TaskInit {
             kernel: Arc::clone(kernel),
@@ -166,8 +178,13 @@ impl Sentry {
             assemble::attach(&task, &mount)
                 .map_err(|errno| SpawnError { errno, what: Step::Mount(mount.at.clone()) })?;
         }
-        let cwd = crate::fs::walk::resolve(&task, linux_abi::fcntl::AT_FDCWD, &spec.cwd, Lookup::FOLLOW | Lookup::DIRECTORY)
-            .map_err(failed(Step::WorkingDirectory))?;
+        let cwd = crate::fs::walk::resolve(
+            &task,
+            linux_abi::fcntl::AT_FDCWD,
+            &spec.cwd,
+            Lookup::FOLLOW | Lookup::DIRECTORY,
+        )
+        .map_err(failed(Step::WorkingDirectory))?;
         task.fs().set_cwd(cwd);
         {
             let mut tree = kernel.tasks.lock();
@@ -194,14 +211,30 @@ impl Sentry {
         started.map(|()| pid)
     }
 
-    fn start(&self, task: &Arc<Task>, context: Box<dyn platform::Context>, spec: ProcessSpec) -> Result<(), SpawnError> {
+    fn start(
+        &self,
+        task: &Arc<Task>,
+        context: Box<dyn platform::Context>,
+        spec: ProcessSpec,
+    ) -> Result<(), SpawnError> {
         let failed = |what| move |errno| SpawnError { errno, what };
         let files = task.files().map_err(failed(Step::Prepare("opening standard files")))?;
-        for (fd, file) in self.standard_files(task, spec.terminal, spec.stdio).map_err(failed(Step::Prepare("opening standard files")))? {
-            files.install_at(file, false, fd, 1024).map_err(failed(Step::Prepare("opening standard files")))?;
+        for (fd, file) in self
+            .standard_files(task, spec.terminal, spec.stdio)
+            .map_err(failed(Step::Prepare("opening standard files")))?
+        {
+            files
+                .install_at(file, false, fd, 1024)
+                .map_err(failed(Step::Prepare("opening standard files")))?;
         }
         let path = self.find_program(task, &spec.argv, &spec.env).map_err(failed(Step::Program))?;
-        let request = ExecRequest { dirfd: linux_abi::fcntl::AT_FDCWD, path, argv: spec.argv, envp: spec.env, flags: 0 };
+        let request = ExecRequest {
+            dirfd: linux_abi::fcntl::AT_FDCWD,
+            path,
+            argv: spec.argv,
+            envp: spec.env,
+            flags: 0,
+        };
         let program = exec::find(task, request).map_err(failed(Step::Program))?;
         self.kernel.watch_exit(task.pid());
         let entered = run::spawn_program(Arc::clone(task), context, Registers::default(), program);
@@ -229,7 +262,8 @@ impl Sentry {
         if name.is_empty() {
             return Err(Errno::ENOENT);
         }
-        let path = env.iter().find_map(|var| var.strip_prefix(b"PATH=")).unwrap_or(b"/usr/local/bin:/usr/bin:/bin");
+        let path =
+            env.iter().find_map(|var| var.strip_prefix(b"PATH=")).unwrap_or(b"/usr/local/bin:/usr/bin:/bin");
         let mut result = Errno::ENOENT;
         for dir in path.split(|&byte| byte == b':') {
             let dir = if dir.is_empty() { b".".as_slice() } else { dir };
@@ -308,7 +342,9 @@ impl Sentry {
                 name: String::from_utf8_lossy(&name).into_owned(),
                 threads: threads.len(),
                 age: process.group.started.elapsed().as_secs(),
-                cpu_ms: first.mm().map_or(0, |mm| u64::try_from(mm.space.cpu_time().as_millis()).unwrap_or(0)),
+                cpu_ms: first
+                    .mm()
+                    .map_or(0, |mm| u64::try_from(mm.space.cpu_time().as_millis()).unwrap_or(0)),
             });
         }
         list

@@ -117,7 +117,9 @@ impl HostInfo {
         let mut info = HostInfo { min_signal_stack: 2048, ..HostInfo::default() };
         let auxv = std::fs::read("/proc/self/auxv").unwrap_or_default();
         for pair in auxv.chunks_exact(16) {
-            let word = |at: usize| pair.get(at..at + 8).and_then(|w| w.try_into().ok()).map_or(0, u64::from_le_bytes);
+            let word = |at: usize| {
+                pair.get(at..at + 8).and_then(|w| w.try_into().ok()).map_or(0, u64::from_le_bytes)
+            };
             match word(0) {
                 16 => info.hwcap = word(8),
                 26 => info.hwcap2 = word(8),

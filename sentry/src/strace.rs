@@ -1,11 +1,6 @@
 //! `--strace`: every system call of the guest as a line in strace(1)'s format.
 
-use std::{
-    collections::BTreeSet,
-    fs::File,
-    io::Write,
-    os::fd::OwnedFd,
-};
+use std::{collections::BTreeSet, fs::File, io::Write, os::fd::OwnedFd};
 
 use linux_abi::UserAddr;
 use parking_lot::Mutex;
@@ -26,7 +21,9 @@ pub struct Strace {
 impl Strace {
     /// Lines go to `sink`, for the calls with these names (all without names). Names that are no calls select nothing.
     pub fn new(calls: Option<&[String]>, sink: OwnedFd) -> Strace {
-        let number = |name: &String| syscall_tables::X86_64.iter().find(|row| row.name == name).map(|row| row.nr.into());
+        let number = |name: &String| {
+            syscall_tables::X86_64.iter().find(|row| row.name == name).map(|row| row.nr.into())
+        };
         let calls = calls.map(|names| names.iter().filter_map(number).collect());
         Strace { calls, sink: Mutex::new(File::from(sink)) }
     }

@@ -112,7 +112,9 @@ impl Tcp {
                     state.phase = Phase::Connected { told: true };
                     return Ok(());
                 }
-                Phase::Connected { told: true } | Phase::Listening | Phase::Reset => return Err(Errno::EISCONN),
+                Phase::Connected { told: true } | Phase::Listening | Phase::Reset => {
+                    return Err(Errno::EISCONN);
+                }
                 Phase::Connecting => return Err(Errno::EALREADY),
                 Phase::Failed => {
                     state.phase = Phase::Closed;
@@ -187,8 +189,7 @@ impl Tcp {
                 let unique = |port| !connections.contains(&(SocketAddr::new(source, port), to));
                 let port = table.ports.connect(range, random, claim, &unique)?;
                 let addr = SocketAddr::new(source, port);
-                state.bound =
-                    Some(Bound { addr, coverage: claim.coverage, chose_addr: false });
+                state.bound = Some(Bound { addr, coverage: claim.coverage, chose_addr: false });
                 addr
             }
         };
@@ -229,8 +230,7 @@ impl Tcp {
             state.phase = Phase::Connected { told: true };
             state.peer = Some(me);
             state.peer_addr = Some(local);
-            state.bound =
-                Some(Bound { addr: to, coverage: Coverage::of(to.ip(), true), chose_addr: true });
+            state.bound = Some(Bound { addr: to, coverage: Coverage::of(to.ip(), true), chose_addr: true });
         }
         {
             let mut table = self.stack.tcp.lock();

@@ -108,7 +108,9 @@ enum Phase {
     /// Waiting for room in a listener's queue.
     Connecting,
     /// connect(2) has begun without waiting and the guest has not heard yet that it succeeded.
-    Connected { told: bool },
+    Connected {
+        told: bool,
+    },
     /// connect(2) has begun without waiting and failed.
     Failed,
     /// There was a connection and it was reset.
@@ -248,7 +250,8 @@ impl Tcp {
 
     fn size_inboxes(&self, peer: &Tcp) {
         for (receiver, sender) in [(self, peer), (peer, self)] {
-            let limit = receiver.receive_capacity.load(Ordering::Relaxed) + sender.send_capacity.load(Ordering::Relaxed);
+            let limit = receiver.receive_capacity.load(Ordering::Relaxed)
+                + sender.send_capacity.load(Ordering::Relaxed);
             if receiver.inbox.set_limit(limit) {
                 sender.announce(Ready::WRITE);
             }
@@ -305,7 +308,8 @@ impl Tcp {
             return None;
         }
         let sending = to.map_or(0, |to| to.inbox.status().queued);
-        let receiving = if tcp_state == TcpState::Listen { self.backlog().0 } else { self.inbox.status().queued };
+        let receiving =
+            if tcp_state == TcpState::Listen { self.backlog().0 } else { self.inbox.status().queued };
         Some(TcpRow { local, peer, state: tcp_state, sending, receiving, inode, uid })
     }
 

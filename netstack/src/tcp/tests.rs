@@ -3,7 +3,15 @@
 use super::{transfer::TcpRecv, *};
 
 fn wish(addr: &str) -> BindWish {
-    BindWish { addr: addr.parse().unwrap(), v6only: false, reuse: false, reuseport: false, uid: 0, free: false, now: Instant::now() }
+    BindWish {
+        addr: addr.parse().unwrap(),
+        v6only: false,
+        reuse: false,
+        reuseport: false,
+        uid: 0,
+        free: false,
+        now: Instant::now(),
+    }
 }
 
 fn any() -> BindWish {

@@ -216,7 +216,15 @@ impl Tcp {
             let state = self.state.lock();
             let pending = state.listener.as_ref().is_some_and(|listener| !listener.ready.is_empty());
             let no_receive = state.no_receive || state.fin_received;
-            (state.phase, state.peer.clone(), no_receive, state.no_send, state.fin_received, state.urgent, pending)
+            (
+                state.phase,
+                state.peer.clone(),
+                no_receive,
+                state.no_send,
+                state.fin_received,
+                state.urgent,
+                pending,
+            )
         };
         let mut events = if self.has_error() { ERR } else { 0 };
         match phase {

@@ -129,7 +129,8 @@ pub struct SetAttr {
 impl SetAttr {
     /// Whether nothing but the access time changes: that alone does not count as a change of the inode.
     pub fn only_atime(&self) -> bool {
-        let others = self.perm.or(self.uid).or(self.gid).is_some() || self.size.is_some() || self.mtime.is_some();
+        let others =
+            self.perm.or(self.uid).or(self.gid).is_some() || self.size.is_some() || self.mtime.is_some();
         self.atime.is_some() && !others
     }
 }

@@ -23,8 +23,8 @@ pub mod open;
 pub mod path;
 pub mod permission;
 pub mod registry;
+#[cfg(test)]
+mod tests;
 pub mod times;
 pub mod types;
 pub mod walk;
-#[cfg(test)]
-mod tests;

@@ -21,7 +21,8 @@ pub fn accessed(file: &File, inode: &dyn Inode) {
     }
     let Ok(attr) = inode.attr() else { return };
     let now = FileTime::now();
-    let recent = attr.atime > attr.mtime && attr.atime > attr.ctime && now.sec.saturating_sub(attr.atime.sec) < DAY;
+    let recent =
+        attr.atime > attr.mtime && attr.atime > attr.ctime && now.sec.saturating_sub(attr.atime.sec) < DAY;
     if recent && flags & MS_STRICTATIME == 0 {
         return;
     }

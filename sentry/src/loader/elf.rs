@@ -66,7 +66,8 @@ fn u64_at(bytes: &[u8], at: usize) -> u64 {
 pub fn read(task: &Task, file: &Arc<File>, head: &[u8]) -> Result<Headers> {
     let header = head.get(..EHDR_SIZE).ok_or(Errno::ENOEXEC)?;
     let kind = u16_at(header, 16);
-    if !header.starts_with(b"\x7fELF") || !matches!(kind, ET_EXEC | ET_DYN) || u16_at(header, 18) != EM_X86_64 {
+    if !header.starts_with(b"\x7fELF") || !matches!(kind, ET_EXEC | ET_DYN) || u16_at(header, 18) != EM_X86_64
+    {
         return Err(Errno::ENOEXEC);
     }
     let (phoff, phentsize, phnum) = (u64_at(header, 32), u16_at(header, 54), u16_at(header, 56));
@@ -93,7 +94,8 @@ pub fn read(task: &Task, file: &Arc<File>, head: &[u8]) -> Result<Headers> {
     }
     if headers.phdr == 0 {
         let holds = |s: &&Segment| s.offset <= phoff && phoff - s.offset < s.file_size;
-        headers.phdr = headers.segments.iter().find(holds).map_or(0, |s| (phoff - s.offset).wrapping_add(s.vaddr));
+        headers.phdr =
+            headers.segments.iter().find(holds).map_or(0, |s| (phoff - s.offset).wrapping_add(s.vaddr));
     }
     Ok(headers)
 }

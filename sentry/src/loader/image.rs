@@ -35,7 +35,13 @@ pub(crate) fn map_segments(
     Ok(end)
 }
 
-fn map_segment(mm: &Mm, context: &mut dyn Context, file: &Arc<File>, segment: &Segment, bias: u64) -> Result<()> {
+fn map_segment(
+    mm: &Mm,
+    context: &mut dyn Context,
+    file: &Arc<File>,
+    segment: &Segment,
+    bias: u64,
+) -> Result<()> {
     let prot = protection(segment.flags);
     let vaddr = segment.vaddr.checked_add(bias).ok_or(Errno::EINVAL)?;
     let in_page = vaddr % PAGE_SIZE;

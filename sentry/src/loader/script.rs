@@ -53,7 +53,10 @@ mod tests {
     fn lines() {
         let ok = |head: &[u8]| parse(head).unwrap().map(|i| (i.path, i.argument));
         assert_eq!(ok(b"#!/bin/sh\n"), Some((b"/bin/sh".to_vec(), None)));
-        assert_eq!(ok(b"#! /usr/bin/env  python3 -u \n"), Some((b"/usr/bin/env".to_vec(), Some(b"python3 -u".to_vec()))));
+        assert_eq!(
+            ok(b"#! /usr/bin/env  python3 -u \n"),
+            Some((b"/usr/bin/env".to_vec(), Some(b"python3 -u".to_vec())))
+        );
         assert_eq!(ok(b"#!/bin/sh"), Some((b"/bin/sh".to_vec(), None)));
         assert_eq!(ok(b"\x7fELF"), None);
         assert_eq!(parse(b"#!   \n"), Err(Errno::ENOEXEC));

@@ -57,12 +57,7 @@ pub fn build(
     let platform_at = arg_at.checked_sub(16).ok_or(Errno::E2BIG)? & !15;
     let random_at = platform_at.checked_sub(16).ok_or(Errno::E2BIG)?;
     let mut auxv = auxv.to_vec();
-    auxv.extend([
-        (AT_RANDOM, random_at),
-        (AT_EXECFN, exec_at),
-        (AT_PLATFORM, platform_at),
-        (AT_NULL, 0),
-    ]);
+    auxv.extend([(AT_RANDOM, random_at), (AT_EXECFN, exec_at), (AT_PLATFORM, platform_at), (AT_NULL, 0)]);
     let words = 1 + argv.len() + 1 + envp.len() + 1 + 2 * auxv.len();
     let sp = random_at.checked_sub(8 * words as u64).ok_or(Errno::E2BIG)? & !15;
     let total = usize::try_from(top - sp).map_err(|_| Errno::E2BIG)?;

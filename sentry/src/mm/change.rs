@@ -43,7 +43,8 @@ impl Mm {
         if len == 0 {
             return Ok(());
         }
-        let mut range = PageRange::covering(addr, len).filter(|range| !range.is_empty()).ok_or(Errno::ENOMEM)?;
+        let mut range =
+            PageRange::covering(addr, len).filter(|range| !range.is_empty()).ok_or(Errno::ENOMEM)?;
         let prot = prot & !(PROT_GROWSDOWN | PROT_GROWSUP);
         if prot & !7 != 0 && prot & !0xf != 0 {
             return Err(Errno::EINVAL);
@@ -58,7 +59,8 @@ impl Mm {
             if !first.flags.contains(VmaFlags::GROWS_DOWN) {
                 return Err(Errno::EINVAL);
             }
-            range = PageRange::new(first.range.start().min(range.start()), range.end()).ok_or(Errno::EINVAL)?;
+            range =
+                PageRange::new(first.range.start().min(range.start()), range.end()).ok_or(Errno::EINVAL)?;
         } else if first.range.start() > range.start() {
             return Err(Errno::ENOMEM);
         } else if grows == PROT_GROWSUP {
@@ -111,7 +113,10 @@ impl Mm {
         }
         let page_up = |len: u64| UserAddr(len).page_up().map(|len| len.0).ok_or(Errno::EINVAL);
         let (old_len, new_len) = (page_up(old_len)?, page_up(new_len)?);
-        if (flags & MREMAP_DONTUNMAP != 0 && old_len != new_len) || !UserAddr(old_addr).is_page_aligned() || new_len == 0 {
+        if (flags & MREMAP_DONTUNMAP != 0 && old_len != new_len)
+            || !UserAddr(old_addr).is_page_aligned()
+            || new_len == 0
+        {
             return Err(Errno::EINVAL);
         }
         let old = PageRange::covering(old_addr, old_len).ok_or(Errno::EINVAL)?;
@@ -145,7 +150,9 @@ impl Mm {
             return Ok(UserAddr(range.start()));
         }
         // Shrinking may span several mappings; everything else must lie within one.
-        if old.end() > vma.range.end() && (new_len > old_len || flags & MREMAP_FIXED != 0 || !state.vmas.covers(old)) {
+        if old.end() > vma.range.end()
+            && (new_len > old_len || flags & MREMAP_FIXED != 0 || !state.vmas.covers(old))
+        {
             return Err(Errno::EFAULT);
         }
         if new_len > old_len {
@@ -256,8 +263,20 @@ impl Mm {
             // merging hints must not: they cost time and mean nothing here.
             let to_host = matches!(
                 advice,
-                MADV_DONTNEED | MADV_FREE | MADV_REMOVE | MADV_DONTFORK | MADV_DOFORK | 14 | 15 | MADV_WIPEONFORK
-                    | MADV_KEEPONFORK | 22 | 23 | 20 | 21 | 25
+                MADV_DONTNEED
+                    | MADV_FREE
+                    | MADV_REMOVE
+                    | MADV_DONTFORK
+                    | MADV_DOFORK
+                    | 14
+                    | 15
+                    | MADV_WIPEONFORK
+                    | MADV_KEEPONFORK
+                    | 22
+                    | 23
+                    | 20
+                    | 21
+                    | 25
             );
             if to_host && !matches!(vma.backing, Backing::Special(_)) {
                 context.advise(piece, advice).map_err(map_errno)?;

@@ -24,7 +24,9 @@ impl Mm {
         if wanted < state.brk_start || wanted == old {
             return old;
         }
-        let (Some(old_end), Some(new_end)) = (UserAddr(old).page_up(), UserAddr(wanted).page_up()) else { return old };
+        let (Some(old_end), Some(new_end)) = (UserAddr(old).page_up(), UserAddr(wanted).page_up()) else {
+            return old;
+        };
         let done = if new_end.0 <= old_end.0 {
             PageRange::new(new_end.0, old_end.0)
                 .filter(|range| !range.is_empty())
@@ -63,7 +65,13 @@ impl Mm {
         }
         let prot = Prot::READ.with(Prot::WRITE);
         context.map(range, HostBacking::Anonymous { no_reserve: false }, prot).map_err(map_errno)?;
-        state.vmas.insert(Vma { range, prot, flags: VmaFlags::HEAP, backing: Backing::Anonymous, name: None });
+        state.vmas.insert(Vma {
+            range,
+            prot,
+            flags: VmaFlags::HEAP,
+            backing: Backing::Anonymous,
+            name: None,
+        });
         Ok(())
     }
 }

@@ -67,7 +67,12 @@ impl Mm {
     ///
     /// # Errors
     /// Those of mmap(2), in the kernel's order.
-    pub fn mmap(&self, context: &mut dyn Context, caller: &Caller<'_>, request: &MapRequest<'_>) -> Result<UserAddr> {
+    pub fn mmap(
+        &self,
+        context: &mut dyn Context,
+        caller: &Caller<'_>,
+        request: &MapRequest<'_>,
+    ) -> Result<UserAddr> {
         let mut flags = request.flags;
         if request.len == 0 {
             return Err(Errno::EINVAL);
@@ -150,12 +155,18 @@ impl Mm {
     }
 
     /// Removes every mapping in `range`, with the list locked.
-    pub(super) fn unmap_locked(&self, state: &mut State, context: &mut dyn Context, range: PageRange) -> Result<()> {
+    pub(super) fn unmap_locked(
+        &self,
+        state: &mut State,
+        context: &mut dyn Context,
+        range: PageRange,
+    ) -> Result<()> {
         if state.vmas.overlapping(range).any(|vma| vma.flags.contains(VmaFlags::SEALED)) {
             return Err(Errno::EPERM);
         }
         // Only what is mapped: the platform's own ranges lie in between.
-        let mapped: Vec<PageRange> = state.vmas.overlapping(range).filter_map(|v| v.range.intersection(range)).collect();
+        let mapped: Vec<PageRange> =
+            state.vmas.overlapping(range).filter_map(|v| v.range.intersection(range)).collect();
         for piece in joined(&mapped) {
             context.unmap(piece).map_err(map_errno)?;
         }
@@ -328,8 +339,12 @@ fn check_limits(state: &State, limits: &Limits, vma: &Vma) -> Result<()> {
     if space == u64::MAX && data == u64::MAX {
         return Ok(());
     }
-    let replaced: u64 =
-        state.vmas.overlapping(vma.range).filter_map(|v| v.range.intersection(vma.range)).map(PageRange::len).sum();
+    let replaced: u64 = state
+        .vmas
+        .overlapping(vma.range)
+        .filter_map(|v| v.range.intersection(vma.range))
+        .map(PageRange::len)
+        .sum();
     let total: u64 = state.vmas.iter().map(|v| v.range.len()).sum();
     if (total - replaced).saturating_add(vma.range.len()) > space {
         return Err(Errno::ENOMEM);

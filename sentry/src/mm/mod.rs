@@ -240,7 +240,8 @@ impl Mm {
         let vma = state.vmas.find(addr).ok_or(Errno::EFAULT)?;
         Ok(match (&vma.backing, vma.flags.contains(VmaFlags::SHARED)) {
             (Backing::File { file, offset }, true) => {
-                let object = file.inode().map_or(file.id(), |inode| std::sync::Arc::as_ptr(inode).addr() as u64);
+                let object =
+                    file.inode().map_or(file.id(), |inode| std::sync::Arc::as_ptr(inode).addr() as u64);
                 FutexKey::Shared { object, offset: offset + (addr - vma.range.start()) }
             }
             (Backing::SharedMemory { memory, offset }, true) => {

@@ -66,7 +66,9 @@ impl Backing {
     #[must_use]
     pub fn advanced(&self, bytes: u64) -> Backing {
         match self {
-            Backing::File { file, offset } => Backing::File { file: Arc::clone(file), offset: offset + bytes },
+            Backing::File { file, offset } => {
+                Backing::File { file: Arc::clone(file), offset: offset + bytes }
+            }
             Backing::SharedMemory { memory, offset } => {
                 Backing::SharedMemory { memory: Arc::clone(memory), offset: offset + bytes }
             }
@@ -80,9 +82,10 @@ impl Backing {
             (Backing::File { file: a, offset: x }, Backing::File { file: b, offset: y }) => {
                 Arc::ptr_eq(a, b) && x + gap == *y
             }
-            (Backing::SharedMemory { memory: a, offset: x }, Backing::SharedMemory { memory: b, offset: y }) => {
-                Arc::ptr_eq(a, b) && x + gap == *y
-            }
+            (
+                Backing::SharedMemory { memory: a, offset: x },
+                Backing::SharedMemory { memory: b, offset: y },
+            ) => Arc::ptr_eq(a, b) && x + gap == *y,
             _ => false,
         }
     }
@@ -107,7 +110,9 @@ impl Vma {
 
     /// Whether it counts as data (`RLIMIT_DATA`): private and writable.
     pub fn is_data(&self) -> bool {
-        self.prot.has(Prot::WRITE) && !self.flags.contains(VmaFlags::SHARED) && !self.flags.contains(VmaFlags::STACK)
+        self.prot.has(Prot::WRITE)
+            && !self.flags.contains(VmaFlags::SHARED)
+            && !self.flags.contains(VmaFlags::STACK)
     }
 
     fn merges_with(&self, next: &Vma) -> bool {

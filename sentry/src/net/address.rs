@@ -17,7 +17,8 @@ pub struct SocketAddress {
 impl SocketAddress {
     /// An address made of these bytes; what is beyond [`SOCKADDR_STORAGE`] is cut off.
     pub fn new(bytes: &[u8]) -> SocketAddress {
-        let mut address = SocketAddress { bytes: [0; SOCKADDR_STORAGE], len: bytes.len().min(SOCKADDR_STORAGE) };
+        let mut address =
+            SocketAddress { bytes: [0; SOCKADDR_STORAGE], len: bytes.len().min(SOCKADDR_STORAGE) };
         for (to, from) in address.bytes.iter_mut().zip(bytes) {
             *to = *from;
         }

@@ -142,7 +142,8 @@ impl SocketBase {
     /// A socket that accept(2) made: it inherits the listener's options.
     pub fn inherit(&self, inode: Arc<SocketInode>) -> SocketBase {
         let base = SocketBase::new(self.domain, self.kind, self.protocol, inode);
-        let copy = |to: &AtomicI32, from: &AtomicI32| to.store(from.load(Ordering::Relaxed), Ordering::Relaxed);
+        let copy =
+            |to: &AtomicI32, from: &AtomicI32| to.store(from.load(Ordering::Relaxed), Ordering::Relaxed);
         base.flags.store(self.flags.load(Ordering::Relaxed), Ordering::Relaxed);
         copy(&base.sndbuf, &self.sndbuf);
         copy(&base.rcvbuf, &self.rcvbuf);
@@ -315,7 +316,8 @@ pub fn get_option(socket: &dyn Socket, name: i32, len: usize) -> Result<Vec<u8>>
         abi::SO_TXREHASH => 1,
         abi::SO_BUF_LOCK => {
             let flags = base.flags();
-            i32::from(flags.contains(Flags::SNDBUF_LOCKED)) | i32::from(flags.contains(Flags::RCVBUF_LOCKED)) << 1
+            i32::from(flags.contains(Flags::SNDBUF_LOCKED))
+                | i32::from(flags.contains(Flags::RCVBUF_LOCKED)) << 1
         }
         abi::SO_LINGER => {
             let seconds = base.linger.load(Ordering::Relaxed);
@@ -339,7 +341,11 @@ pub fn get_option(socket: &dyn Socket, name: i32, len: usize) -> Result<Vec<u8>>
         abi::SO_PEERNAME => {
             let name = socket.peer_name()?;
             // sock_getsockopt: the caller must take the whole address.
-            return if len < name.as_bytes().len() { Err(Errno::EINVAL) } else { Ok(name.as_bytes().to_vec()) };
+            return if len < name.as_bytes().len() {
+                Err(Errno::EINVAL)
+            } else {
+                Ok(name.as_bytes().to_vec())
+            };
         }
         abi::SO_COOKIE | abi::SO_NETNS_COOKIE => {
             let cookie = if name == abi::SO_COOKIE { base.inode.number() } else { 1 };
@@ -378,7 +384,9 @@ pub fn set_option(socket: &dyn Socket, caller: Caller<'_>, name: i32, value: &[u
     if let Some((_, flag)) = BOOLEANS.iter().find(|(option, _)| *option == name) {
         let unix = base.domain == abi::AF_UNIX || base.domain == abi::AF_NETLINK;
         match *flag {
-            Flags::DEBUG if number != 0 && !caller.creds().capable(Caps::NET_ADMIN) => return Err(Errno::EACCES),
+            Flags::DEBUG if number != 0 && !caller.creds().capable(Caps::NET_ADMIN) => {
+                return Err(Errno::EACCES);
+            }
             Flags::REUSEPORT if number != 0 && unix => return Err(Errno::EOPNOTSUPP),
             Flags::PASSSEC | Flags::PASSCRED if !unix => return Err(Errno::EOPNOTSUPP),
             _ => {}
@@ -388,8 +396,15 @@ pub fn set_option(socket: &dyn Socket, caller: Caller<'_>, name: i32, value: &[u
         return Ok(());
     }
     match name {
-        abi::SO_TYPE | abi::SO_PROTOCOL | abi::SO_DOMAIN | abi::SO_ERROR | abi::SO_SNDLOWAT | abi::SO_ACCEPTCONN
-        | abi::SO_PEERCRED | abi::SO_PEERGROUPS | abi::SO_COOKIE => return Err(Errno::ENOPROTOOPT),
+        abi::SO_TYPE
+        | abi::SO_PROTOCOL
+        | abi::SO_DOMAIN
+        | abi::SO_ERROR
+        | abi::SO_SNDLOWAT
+        | abi::SO_ACCEPTCONN
+        | abi::SO_PEERCRED
+        | abi::SO_PEERGROUPS
+        | abi::SO_COOKIE => return Err(Errno::ENOPROTOOPT),
         abi::SO_SNDBUF | abi::SO_SNDBUFFORCE => {
             let asked = limit_buffer(caller, number, name == abi::SO_SNDBUFFORCE)?;
             base.sndbuf.store(asked.saturating_mul(2).max(SNDBUF_MIN), Ordering::Relaxed);
@@ -448,7 +463,9 @@ pub fn set_option(socket: &dyn Socket, caller: Caller<'_>, name: i32, value: &[u
             base.busy_poll.store(number, Ordering::Relaxed);
         }
         abi::SO_MAX_PACING_RATE => {
-            let rate = value.first_chunk::<8>().map_or(u64::from(number.cast_unsigned()), |r| u64::from_ne_bytes(*r));
+            let rate = value
+                .first_chunk::<8>()
+                .map_or(u64::from(number.cast_unsigned()), |r| u64::from_ne_bytes(*r));
             base.max_pacing_rate.store(rate, Ordering::Relaxed);
         }
         abi::SO_BINDTOIFINDEX => {

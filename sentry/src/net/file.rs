@@ -2,10 +2,7 @@
 
 use std::sync::Arc;
 
-use linux_abi::{
-    Result,
-    fcntl::{O_NONBLOCK},
-};
+use linux_abi::{Result, fcntl::O_NONBLOCK};
 
 use super::{
     ioctl,

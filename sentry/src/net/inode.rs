@@ -34,7 +34,8 @@ impl SockFs {
     /// A new inode, owned by `uid`:`gid`.
     pub fn new_inode(self: &Arc<Self>, uid: u32, gid: u32) -> Arc<SocketInode> {
         let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-        let now = FileTime { sec: i64::try_from(now.as_secs()).unwrap_or(i64::MAX), nsec: now.subsec_nanos() };
+        let now =
+            FileTime { sec: i64::try_from(now.as_secs()).unwrap_or(i64::MAX), nsec: now.subsec_nanos() };
         Arc::new(SocketInode {
             common: InodeCommon::default(),
             // Small numbers belong to other filesystems in people's minds; Linux's start in the thousands too.

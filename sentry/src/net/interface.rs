@@ -26,7 +26,8 @@ pub fn ioctl(cx: &mut ThreadCx, request: u32, arg: u64) -> Result<u64> {
         abi::SIOCGIFCONF => return config(cx, arg),
         abi::SIOCGIFNAME => {
             let mut ifreq: [u8; IFREQ_SIZE] = cx.read_obj(arg)?;
-            let index = ifreq.get(16..20).and_then(|word| word.first_chunk()).map_or(0, |w| i32::from_ne_bytes(*w));
+            let index =
+                ifreq.get(16..20).and_then(|word| word.first_chunk()).map_or(0, |w| i32::from_ne_bytes(*w));
             if index != LO_INDEX {
                 return Err(Errno::ENODEV);
             }

@@ -14,7 +14,13 @@ use crate::{
 ///
 /// # Errors
 /// `ENOTTY`, `EFAULT`, and those of the request.
-pub fn ioctl(socket: &Arc<dyn Socket>, cx: &mut ThreadCx, file: &Arc<File>, request: u32, arg: u64) -> Result<u64> {
+pub fn ioctl(
+    socket: &Arc<dyn Socket>,
+    cx: &mut ThreadCx,
+    file: &Arc<File>,
+    request: u32,
+    arg: u64,
+) -> Result<u64> {
     let number = match request {
         abi::FIONREAD => socket.readable_bytes()?,
         abi::SIOCOUTQ => socket.unsent_bytes()?,

@@ -55,7 +55,12 @@ impl Default for NetNs {
         // Ports need not be secret from the guests, who share them: the clock is seed enough.
         let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
         let stack = Stack::new(u64::from(now.subsec_nanos()) << 32 | now.as_secs());
-        NetNs { unix: UnixNs::new(Arc::clone(&sockfs), Arc::clone(stack.pool())), sockfs, stack, netlink: Arc::default() }
+        NetNs {
+            unix: UnixNs::new(Arc::clone(&sockfs), Arc::clone(stack.pool())),
+            sockfs,
+            stack,
+            netlink: Arc::default(),
+        }
     }
 }
 
@@ -64,7 +69,13 @@ impl NetNs {
     ///
     /// # Errors
     /// `EAFNOSUPPORT`, `EINVAL`, and those of the family.
-    pub fn socket(&self, caller: Caller<'_>, domain: i32, kind: i32, protocol: i32) -> Result<Arc<dyn Socket>> {
+    pub fn socket(
+        &self,
+        caller: Caller<'_>,
+        domain: i32,
+        kind: i32,
+        protocol: i32,
+    ) -> Result<Arc<dyn Socket>> {
         if !(0..abi::AF_MAX).contains(&domain) {
             return Err(Errno::EAFNOSUPPORT);
         }
@@ -90,7 +101,13 @@ impl NetNs {
     }
 
     /// `inet_create`, `inet6_create`.
-    fn inet_socket(&self, caller: Caller<'_>, family: u16, kind: i32, protocol: i32) -> Result<Arc<dyn Socket>> {
+    fn inet_socket(
+        &self,
+        caller: Caller<'_>,
+        family: u16,
+        kind: i32,
+        protocol: i32,
+    ) -> Result<Arc<dyn Socket>> {
         if !(0..=abi::IPPROTO_MPTCP).contains(&protocol) {
             return Err(Errno::EINVAL);
         }
@@ -119,7 +136,13 @@ impl NetNs {
     ///
     /// # Errors
     /// As [`NetNs::socket`]; `EOPNOTSUPP` for families without pairs.
-    pub fn pair(&self, caller: Caller<'_>, domain: i32, kind: i32, protocol: i32) -> Result<[Arc<dyn Socket>; 2]> {
+    pub fn pair(
+        &self,
+        caller: Caller<'_>,
+        domain: i32,
+        kind: i32,
+        protocol: i32,
+    ) -> Result<[Arc<dyn Socket>; 2]> {
         if domain == i32::from(abi::AF_UNIX) && (0..abi::SOCK_MAX).contains(&kind) {
             let [one, other] = self.unix.pair(caller, kind, protocol)?;
             return Ok([one, other]);

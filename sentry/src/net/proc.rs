@@ -44,13 +44,20 @@ pub fn raw(v6: bool) -> String {
 pub fn sockstat6(kernel: &Kernel) -> String {
     let tcp = kernel.net.stack.tcp_rows().iter().filter(|row| is_v6(row.local)).count();
     let udp = kernel.net.stack.udp_rows().iter().filter(|row| is_v6(row.local)).count();
-    format!("TCP6: inuse {tcp}\nUDP6: inuse {udp}\nUDPLITE6: inuse 0\nRAW6: inuse 0\nFRAG6: inuse 0 memory 0\n")
+    format!(
+        "TCP6: inuse {tcp}\nUDP6: inuse {udp}\nUDPLITE6: inuse 0\nRAW6: inuse 0\nFRAG6: inuse 0 memory 0\n"
+    )
 }
 
 /// An address as in /proc/net/tcp: each 32-bit word as a native number.
 fn hex(address: SocketAddr, v6: bool) -> String {
     let words = |bytes: &[u8]| {
-        bytes.as_chunks::<4>().0.iter().map(|word| format!("{:08X}", u32::from_ne_bytes(*word))).collect::<String>()
+        bytes
+            .as_chunks::<4>()
+            .0
+            .iter()
+            .map(|word| format!("{:08X}", u32::from_ne_bytes(*word)))
+            .collect::<String>()
     };
     let ip = match (address.ip(), v6) {
         (IpAddr::V4(ip), false) => words(&ip.octets()),
@@ -74,7 +81,10 @@ pub fn tcp(kernel: &Kernel, v6: bool) -> String {
     let mut text = if v6 {
         "  sl  local_address                         remote_address                        st tx_queue rx_queue tr tm->when retrnsmt   uid  timeout inode\n".to_owned()
     } else {
-        format!("{:<149}\n", "  sl  local_address rem_address   st tx_queue rx_queue tr tm->when retrnsmt   uid  timeout inode")
+        format!(
+            "{:<149}\n",
+            "  sl  local_address rem_address   st tx_queue rx_queue tr tm->when retrnsmt   uid  timeout inode"
+        )
     };
     let rows = kernel.net.stack.tcp_rows().into_iter().filter(|row| is_v6(row.local) == v6);
     for (index, row) in rows.enumerate() {
@@ -100,7 +110,10 @@ fn udp_header(v6: bool) -> String {
     if v6 {
         "  sl  local_address                         remote_address                        st tx_queue rx_queue tr tm->when retrnsmt   uid  timeout inode ref pointer drops\n".to_owned()
     } else {
-        format!("{:<127}\n", "   sl  local_address rem_address   st tx_queue rx_queue tr tm->when retrnsmt   uid  timeout inode ref pointer drops")
+        format!(
+            "{:<127}\n",
+            "   sl  local_address rem_address   st tx_queue rx_queue tr tm->when retrnsmt   uid  timeout inode ref pointer drops"
+        )
     }
 }
 
@@ -166,13 +179,18 @@ pub fn dev() -> String {
 
 /// /proc/net/route.
 pub fn route() -> String {
-    format!("{:<127}\n", "Iface\tDestination\tGateway \tFlags\tRefCnt\tUse\tMetric\tMask\t\tMTU\tWindow\tIRTT")
+    format!(
+        "{:<127}\n",
+        "Iface\tDestination\tGateway \tFlags\tRefCnt\tUse\tMetric\tMask\t\tMTU\tWindow\tIRTT"
+    )
 }
 
 /// /proc/net/ipv6_route.
 pub fn ipv6_route() -> String {
     let zero = "00000000000000000000000000000000";
-    format!("00000000000000000000000000000001 80 {zero} 00 {zero} 00000000 00000002 00000000 80200001       lo\n")
+    format!(
+        "00000000000000000000000000000001 80 {zero} 00 {zero} 00000000 00000002 00000000 80200001       lo\n"
+    )
 }
 
 /// /proc/net/sockstat.
@@ -199,7 +217,11 @@ pub fn protocols() -> String {
         ("TCP", "y  y  y  y  y  y  y  y  y  y  y  y  y  n  y  y  y  y"),
         ("NETLINK", "n  n  n  n  n  n  n  n  n  n  n  n  n  n  n  n  n  n"),
     ] {
-        let _ = writeln!(text, "{name:<9} {:4} {:6}  {:6}   {:<3} {:6}   {:<4} {:<10}  {what}", 1024, 0, -1, "NI", 0, "yes", "kernel");
+        let _ = writeln!(
+            text,
+            "{name:<9} {:4} {:6}  {:6}   {:<3} {:6}   {:<4} {:<10}  {what}",
+            1024, 0, -1, "NI", 0, "yes", "kernel"
+        );
     }
     text
 }
@@ -219,7 +241,10 @@ pub fn snmp() -> String {
             "RtoAlgorithm RtoMin RtoMax MaxConn ActiveOpens PassiveOpens AttemptFails EstabResets CurrEstab InSegs OutSegs \
              RetransSegs InErrs OutRsts InCsumErrors",
         ),
-        ("Udp", "InDatagrams NoPorts InErrors OutDatagrams RcvbufErrors SndbufErrors InCsumErrors IgnoredMulti MemErrors"),
+        (
+            "Udp",
+            "InDatagrams NoPorts InErrors OutDatagrams RcvbufErrors SndbufErrors InCsumErrors IgnoredMulti MemErrors",
+        ),
     ] {
         let values: Vec<&str> = columns
             .split_whitespace()

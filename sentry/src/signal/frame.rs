@@ -96,7 +96,10 @@ pub(super) fn push(cx: &mut ThreadCx, info: &SigInfo, action: &Action, return_ma
     extended.extend_from_slice(&FP_XSTATE_MAGIC2.to_le_bytes());
     let fpstate = sp.wrapping_sub(extended.len() as u64) & !63;
     let frame = (fpstate.wrapping_sub(FRAME_SIZE as u64) & !15).wrapping_sub(8);
-    if (on_alt || entering_alt) && alt.flags & SS_AUTODISARM == 0 && !(frame > alt.sp && frame - alt.sp <= alt.size) {
+    if (on_alt || entering_alt)
+        && alt.flags & SS_AUTODISARM == 0
+        && !(frame > alt.sp && frame - alt.sp <= alt.size)
+    {
         return Err(Errno::EFAULT);
     }
     let mut bytes = [0; FRAME_SIZE];
@@ -116,9 +119,30 @@ pub(super) fn push(cx: &mut ThreadCx, info: &SigInfo, action: &Action, return_ma
         _ => (cx.fault.error_code, cx.fault.trapno, cx.fault.addr),
     };
     let registers = [
-        regs.r8, regs.r9, regs.r10, regs.r11, regs.r12, regs.r13, regs.r14, regs.r15, regs.rdi, regs.rsi, regs.rbp,
-        regs.rbx, regs.rdx, regs.rax, regs.rcx, regs.rsp, regs.rip, regs.eflags, selectors, error, trapno,
-        return_mask.0, cr2, fpstate,
+        regs.r8,
+        regs.r9,
+        regs.r10,
+        regs.r11,
+        regs.r12,
+        regs.r13,
+        regs.r14,
+        regs.r15,
+        regs.rdi,
+        regs.rsi,
+        regs.rbp,
+        regs.rbx,
+        regs.rdx,
+        regs.rax,
+        regs.rcx,
+        regs.rsp,
+        regs.rip,
+        regs.eflags,
+        selectors,
+        error,
+        trapno,
+        return_mask.0,
+        cr2,
+        fpstate,
     ];
     for (index, value) in registers.into_iter().enumerate() {
         words.put(48 + 8 * index, value);

@@ -131,7 +131,9 @@ impl SigInfo {
     /// The sender's pid and uid, where the kind of signal has them.
     pub fn sender(&self) -> (i32, u32) {
         match self.fields {
-            Fields::Kill { pid, uid } | Fields::Queue { pid, uid, .. } | Fields::Child { pid, uid, .. } => (pid, uid),
+            Fields::Kill { pid, uid } | Fields::Queue { pid, uid, .. } | Fields::Child { pid, uid, .. } => {
+                (pid, uid)
+            }
             _ => (0, 0),
         }
     }

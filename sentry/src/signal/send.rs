@@ -112,7 +112,12 @@ fn is_ignored(group: &ThreadGroup, signo: i32) -> bool {
 }
 
 /// Makes the signal pending and tells somebody.
-fn queue(group: &Arc<ThreadGroup>, threads: &[Arc<Task>], target: Option<&Arc<Task>>, info: SigInfo) -> Result<()> {
+fn queue(
+    group: &Arc<ThreadGroup>,
+    threads: &[Arc<Task>],
+    target: Option<&Arc<Task>>,
+    info: SigInfo,
+) -> Result<()> {
     let signo = info.signo;
     // An ignored signal is dropped, unless it is blocked: the action may change before it is unblocked.
     if signo != SIGKILL && is_ignored(group, signo) {

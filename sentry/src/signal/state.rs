@@ -76,7 +76,9 @@ impl Pending {
 
     /// Takes back a queued signal.
     pub fn remove(&mut self, matches: impl Fn(&SigInfo) -> bool) {
-        let Some(info) = self.queue.iter().position(matches).and_then(|at| self.queue.remove(at)) else { return };
+        let Some(info) = self.queue.iter().position(matches).and_then(|at| self.queue.remove(at)) else {
+            return;
+        };
         if !self.queue.iter().any(|other| other.signo == info.signo) {
             self.set.remove(info.signo);
         }

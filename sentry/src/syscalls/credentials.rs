@@ -207,9 +207,16 @@ pub fn setresgid(cx: &mut ThreadCx, rgid: u32, egid: u32, sgid: u32) -> SysResul
 /// setfsuid(2): returns the old id, never fails.
 pub fn setfsuid(cx: &mut ThreadCx, uid: u32) -> SysResult<u32> {
     let old = cx.task.creds();
-    if uid != KEEP && ([old.ruid, old.euid, old.suid, old.fsuid].contains(&uid) || old.capable(Caps::SETUID)) {
-        let file_caps = Caps::CHOWN | Caps::DAC_OVERRIDE | Caps::DAC_READ_SEARCH | Caps::FOWNER | Caps::FSETID
-            | Caps::LINUX_IMMUTABLE | Caps::MKNOD | Caps::MAC_OVERRIDE;
+    if uid != KEEP && ([old.ruid, old.euid, old.suid, old.fsuid].contains(&uid) || old.capable(Caps::SETUID))
+    {
+        let file_caps = Caps::CHOWN
+            | Caps::DAC_OVERRIDE
+            | Caps::DAC_READ_SEARCH
+            | Caps::FOWNER
+            | Caps::FSETID
+            | Caps::LINUX_IMMUTABLE
+            | Caps::MKNOD
+            | Caps::MAC_OVERRIDE;
         let mut new = Credentials { fsuid: uid, ..Credentials::clone(&old) };
         if old.fsuid == 0 && uid != 0 {
             new.effective.remove(file_caps);
@@ -224,7 +231,8 @@ pub fn setfsuid(cx: &mut ThreadCx, uid: u32) -> SysResult<u32> {
 /// setfsgid(2): returns the old id, never fails.
 pub fn setfsgid(cx: &mut ThreadCx, gid: u32) -> SysResult<u32> {
     let old = cx.task.creds();
-    if gid != KEEP && ([old.rgid, old.egid, old.sgid, old.fsgid].contains(&gid) || old.capable(Caps::SETGID)) {
+    if gid != KEEP && ([old.rgid, old.egid, old.sgid, old.fsgid].contains(&gid) || old.capable(Caps::SETGID))
+    {
         cx.task.set_creds(Credentials { fsgid: gid, ..Credentials::clone(&old) });
     }
     Ok(old.fsgid)

@@ -147,8 +147,11 @@ pub fn setdomainname(cx: &mut ThreadCx, name: UserAddr, len: i32) -> SysResult<(
 
 /// unshare(2): what can be unshared without namespaces.
 pub fn unshare(cx: &mut ThreadCx, flags: u64) -> SysResult<()> {
-    use crate::task::clone::{CLONE_FILES, CLONE_FS, CLONE_NAMESPACES, CLONE_SIGHAND, CLONE_SYSVSEM, CLONE_THREAD, CLONE_VM};
-    let known = CLONE_FILES | CLONE_FS | CLONE_SYSVSEM | CLONE_THREAD | CLONE_SIGHAND | CLONE_VM | CLONE_NAMESPACES;
+    use crate::task::clone::{
+        CLONE_FILES, CLONE_FS, CLONE_NAMESPACES, CLONE_SIGHAND, CLONE_SYSVSEM, CLONE_THREAD, CLONE_VM,
+    };
+    let known =
+        CLONE_FILES | CLONE_FS | CLONE_SYSVSEM | CLONE_THREAD | CLONE_SIGHAND | CLONE_VM | CLONE_NAMESPACES;
     if flags & !known != 0 {
         return Err(Errno::EINVAL.into());
     }

@@ -21,7 +21,15 @@ fn low(word: u64) -> u32 {
 }
 
 /// mmap(2).
-pub fn mmap(cx: &mut ThreadCx, addr: UserAddr, len: usize, prot: u64, flags: u64, fd: i32, offset: u64) -> SysResult<UserAddr> {
+pub fn mmap(
+    cx: &mut ThreadCx,
+    addr: UserAddr,
+    len: usize,
+    prot: u64,
+    flags: u64,
+    fd: i32,
+    offset: u64,
+) -> SysResult<UserAddr> {
     if !offset.is_multiple_of(PAGE_SIZE) {
         return Err(Errno::EINVAL.into());
     }
@@ -29,8 +37,14 @@ pub fn mmap(cx: &mut ThreadCx, addr: UserAddr, len: usize, prot: u64, flags: u64
     let file = if flags & MAP_ANONYMOUS == 0 { Some(cx.task.file(fd)?) } else { None };
     let (limits, caps) = limits(cx);
     let mm = cx.task.mm()?;
-    let request =
-        MapRequest { addr: addr.0, len: len as u64, prot: Prot(low(prot) & 7), flags, file: file.as_ref(), offset };
+    let request = MapRequest {
+        addr: addr.0,
+        len: len as u64,
+        prot: Prot(low(prot) & 7),
+        flags,
+        file: file.as_ref(),
+        offset,
+    };
     Ok(mm.mmap(&mut *cx.context, &Caller { limits: &limits, caps }, &request)?)
 }
 
@@ -59,7 +73,14 @@ pub fn brk(cx: &mut ThreadCx, addr: UserAddr) -> SysResult<u64> {
 }
 
 /// mremap(2).
-pub fn mremap(cx: &mut ThreadCx, old: UserAddr, old_len: usize, new_len: usize, flags: u64, new: UserAddr) -> SysResult<UserAddr> {
+pub fn mremap(
+    cx: &mut ThreadCx,
+    old: UserAddr,
+    old_len: usize,
+    new_len: usize,
+    flags: u64,
+    new: UserAddr,
+) -> SysResult<UserAddr> {
     let (limits, caps) = limits(cx);
     let mm = cx.task.mm()?;
     let caller = Caller { limits: &limits, caps };
@@ -126,7 +147,10 @@ pub fn msync(cx: &mut ThreadCx, addr: UserAddr, len: usize, flags: u32) -> SysRe
     const ASYNC: u32 = 1;
     const INVALIDATE: u32 = 2;
     const SYNC: u32 = 4;
-    if flags & !(ASYNC | INVALIDATE | SYNC) != 0 || !addr.is_page_aligned() || flags & (ASYNC | SYNC) == ASYNC | SYNC {
+    if flags & !(ASYNC | INVALIDATE | SYNC) != 0
+        || !addr.is_page_aligned()
+        || flags & (ASYNC | SYNC) == ASYNC | SYNC
+    {
         return Err(Errno::EINVAL.into());
     }
     let range = PageRange::covering(addr.0, len as u64).ok_or(Errno::ENOMEM)?;
@@ -152,7 +176,10 @@ pub fn msync(cx: &mut ThreadCx, addr: UserAddr, len: usize, flags: u32) -> SysRe
 
 /// Writes a shared mapping back. Whether it was written to is not known: it is taken to have been.
 fn write_back(vma: &crate::mm::vma::Vma) -> Result<(), Errno> {
-    use crate::{fs::inode::{FileTime, SetAttr}, mm::vma::{Backing, VmaFlags}};
+    use crate::{
+        fs::inode::{FileTime, SetAttr},
+        mm::vma::{Backing, VmaFlags},
+    };
     let Backing::File { file, .. } = &vma.backing else { return Ok(()) };
     if !vma.flags.contains(VmaFlags::SHARED) || !file.writable() || !vma.prot.has(Prot::WRITE) {
         return Ok(());
@@ -196,7 +223,14 @@ pub fn mseal(cx: &mut ThreadCx, addr: UserAddr, len: usize, flags: u64) -> SysRe
 }
 
 /// remap_file_pages(2): deprecated, and only for shared file mappings. Nothing uses it.
-pub fn remap_file_pages(_cx: &mut ThreadCx, _addr: UserAddr, _size: usize, _prot: u64, _pgoff: usize, _flags: u64) -> SysResult<()> {
+pub fn remap_file_pages(
+    _cx: &mut ThreadCx,
+    _addr: UserAddr,
+    _size: usize,
+    _prot: u64,
+    _pgoff: usize,
+    _flags: u64,
+) -> SysResult<()> {
     Err(Errno::EINVAL.into())
 }
 
@@ -220,12 +254,28 @@ pub(crate) fn check_access(task: &Task, target: &Task) -> Result<()> {
 }
 
 /// process_vm_readv(2).
-pub fn process_vm_readv(cx: &mut ThreadCx, pid: i32, local: UserAddr, liovcnt: u64, remote: UserAddr, riovcnt: u64, flags: u64) -> SysResult<usize> {
+pub fn process_vm_readv(
+    cx: &mut ThreadCx,
+    pid: i32,
+    local: UserAddr,
+    liovcnt: u64,
+    remote: UserAddr,
+    riovcnt: u64,
+    flags: u64,
+) -> SysResult<usize> {
     process_vm(cx, pid, (local, liovcnt), (remote, riovcnt), flags, false)
 }
 
 /// process_vm_writev(2).
-pub fn process_vm_writev(cx: &mut ThreadCx, pid: i32, local: UserAddr, liovcnt: u64, remote: UserAddr, riovcnt: u64, flags: u64) -> SysResult<usize> {
+pub fn process_vm_writev(
+    cx: &mut ThreadCx,
+    pid: i32,
+    local: UserAddr,
+    liovcnt: u64,
+    remote: UserAddr,
+    riovcnt: u64,
+    flags: u64,
+) -> SysResult<usize> {
     process_vm(cx, pid, (local, liovcnt), (remote, riovcnt), flags, true)
 }
 

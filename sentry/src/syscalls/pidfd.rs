@@ -32,7 +32,13 @@ pub fn pidfd_open(cx: &mut ThreadCx, pid: i32, flags: u32) -> SysResult<i32> {
 }
 
 /// pidfd_send_signal(2).
-pub fn pidfd_send_signal(cx: &mut ThreadCx, pidfd: i32, signo: i32, info: UserAddr, flags: u32) -> SysResult<()> {
+pub fn pidfd_send_signal(
+    cx: &mut ThreadCx,
+    pidfd: i32,
+    signo: i32,
+    info: UserAddr,
+    flags: u32,
+) -> SysResult<()> {
     if flags != 0 {
         return Err(Errno::EINVAL.into());
     }

@@ -56,7 +56,9 @@ pub fn prctl(cx: &mut ThreadCx, option: i32, arg2: u64, arg3: u64, arg4: u64, ar
             }
             task.parent_death_signal.store(signo, Ordering::Relaxed);
         }
-        PR_GET_PDEATHSIG => cx.write_obj(UserAddr(arg2), &task.parent_death_signal.load(Ordering::Relaxed))?,
+        PR_GET_PDEATHSIG => {
+            cx.write_obj(UserAddr(arg2), &task.parent_death_signal.load(Ordering::Relaxed))?
+        }
         PR_GET_DUMPABLE => return Ok(u64::from(group.dumpable.load(Ordering::Relaxed))),
         PR_SET_DUMPABLE => match arg2 {
             0 | 1 => group.dumpable.store(arg2 == 1, Ordering::Relaxed),
@@ -110,7 +112,10 @@ pub fn prctl(cx: &mut ThreadCx, option: i32, arg2: u64, arg3: u64, arg4: u64, ar
             }
             let locked = (creds.securebits >> 1) & 0x55;
             let wanted = low(arg2);
-            if arg2 & !0xff != 0 || (creds.securebits ^ wanted) & locked != 0 || creds.securebits & 0xaa & !wanted != 0 {
+            if arg2 & !0xff != 0
+                || (creds.securebits ^ wanted) & locked != 0
+                || creds.securebits & 0xaa & !wanted != 0
+            {
                 return Err(Errno::EPERM.into());
             }
             creds.securebits = wanted;
@@ -118,7 +123,9 @@ pub fn prctl(cx: &mut ThreadCx, option: i32, arg2: u64, arg3: u64, arg4: u64, ar
         }
         PR_SET_TIMERSLACK => task.scheduling.lock().timer_slack_ns = if arg2 == 0 { 50_000 } else { arg2 },
         PR_GET_TIMERSLACK => return Ok(task.scheduling.lock().timer_slack_ns),
-        PR_SET_MM => return Err(if task.capable(Caps::SYS_RESOURCE) { Errno::EINVAL } else { Errno::EPERM }.into()),
+        PR_SET_MM => {
+            return Err(if task.capable(Caps::SYS_RESOURCE) { Errno::EINVAL } else { Errno::EPERM }.into());
+        }
         PR_SET_CHILD_SUBREAPER => group.is_subreaper.store(arg2 != 0, Ordering::Relaxed),
         PR_GET_CHILD_SUBREAPER => {
             cx.write_obj(UserAddr(arg2), &i32::from(group.is_subreaper.load(Ordering::Relaxed)))?;

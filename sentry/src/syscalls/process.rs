@@ -4,13 +4,23 @@ use linux_abi::{Errno, UserAddr};
 
 use crate::{
     error::{Outcome, SysResult},
-    signal::{SIGCHLD, info::{Fields, SigInfo}, is_valid},
+    signal::{
+        SIGCHLD,
+        info::{Fields, SigInfo},
+        is_valid,
+    },
     task::{
         Pid, ThreadCx,
-        clone::{CLONE_CLEAR_SIGHAND, CLONE_DETACHED, CLONE_INTO_CGROUP, CLONE_PARENT_SETTID, CLONE_PIDFD, CLONE_THREAD, CLONE_VFORK, CLONE_VM, CloneRequest},
+        clone::{
+            CLONE_CLEAR_SIGHAND, CLONE_DETACHED, CLONE_INTO_CGROUP, CLONE_PARENT_SETTID, CLONE_PIDFD,
+            CLONE_THREAD, CLONE_VFORK, CLONE_VM, CloneRequest,
+        },
         exec::{ExecRequest, read_strings, string_budget},
         usermem::UserMemory,
-        wait::{ExitStatus, WALL, WCLONE, WCONTINUED, WEXITED, WNOHANG, WNOTHREAD, WNOWAIT, WSTOPPED, WUNTRACED, Waited, Which},
+        wait::{
+            ExitStatus, WALL, WCLONE, WCONTINUED, WEXITED, WNOHANG, WNOTHREAD, WNOWAIT, WSTOPPED, WUNTRACED,
+            Waited, Which,
+        },
     },
 };
 
@@ -30,7 +40,16 @@ pub fn clone(
         return Err(Errno::EINVAL.into());
     }
     let (stack, tls, pidfd) = (stack.0, tls.0, parent_tid);
-    cx.clone_task(&CloneRequest { flags, exit_signal, stack, parent_tid, child_tid, pidfd, tls, set_tid: None })
+    cx.clone_task(&CloneRequest {
+        flags,
+        exit_signal,
+        stack,
+        parent_tid,
+        child_tid,
+        pidfd,
+        tls,
+        set_tid: None,
+    })
 }
 
 /// fork(2).
@@ -40,7 +59,11 @@ pub fn fork(cx: &mut ThreadCx) -> SysResult<Pid> {
 
 /// vfork(2).
 pub fn vfork(cx: &mut ThreadCx) -> SysResult<Pid> {
-    cx.clone_task(&CloneRequest { flags: CLONE_VM | CLONE_VFORK, exit_signal: SIGCHLD, ..CloneRequest::default() })
+    cx.clone_task(&CloneRequest {
+        flags: CLONE_VM | CLONE_VFORK,
+        exit_signal: SIGCHLD,
+        ..CloneRequest::default()
+    })
 }
 
 /// clone3(2).
@@ -87,7 +110,10 @@ pub fn clone3(cx: &mut ThreadCx, args: UserAddr, size: usize) -> SysResult<Pid> 
         if wanted < 1 {
             return Err(Errno::EINVAL.into());
         }
-        if !cx.task.capable(crate::credentials::Caps::SYS_ADMIN | crate::credentials::Caps::CHECKPOINT_RESTORE) {
+        if !cx
+            .task
+            .capable(crate::credentials::Caps::SYS_ADMIN | crate::credentials::Caps::CHECKPOINT_RESTORE)
+        {
             return Err(Errno::EPERM.into());
         }
         Some(wanted)
@@ -113,7 +139,14 @@ pub fn execve(cx: &mut ThreadCx, path: UserAddr, argv: UserAddr, envp: UserAddr)
 }
 
 /// execveat(2).
-pub fn execveat(cx: &mut ThreadCx, dirfd: i32, path: UserAddr, argv: UserAddr, envp: UserAddr, flags: u32) -> Outcome {
+pub fn execveat(
+    cx: &mut ThreadCx,
+    dirfd: i32,
+    path: UserAddr,
+    argv: UserAddr,
+    envp: UserAddr,
+    flags: u32,
+) -> Outcome {
     let mut request = || {
         let path = cx.read_path(path)?;
         let mut budget = string_budget(&cx.task);
@@ -127,7 +160,11 @@ pub fn execveat(cx: &mut ThreadCx, dirfd: i32, path: UserAddr, argv: UserAddr, e
     }
 }
 
-#[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "exit codes are cut to eight bits")]
+#[expect(
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    reason = "exit codes are cut to eight bits"
+)]
 fn code(status: i32) -> ExitStatus {
     ExitStatus::Exited(status as u8)
 }
@@ -144,7 +181,13 @@ pub fn exit_group(cx: &mut ThreadCx, status: i32) -> Outcome {
 }
 
 /// wait4(2).
-pub fn wait4(cx: &mut ThreadCx, pid: i32, status: UserAddr, options: u32, rusage: UserAddr) -> SysResult<Pid> {
+pub fn wait4(
+    cx: &mut ThreadCx,
+    pid: i32,
+    status: UserAddr,
+    options: u32,
+    rusage: UserAddr,
+) -> SysResult<Pid> {
     if options & !(WNOHANG | WUNTRACED | WCONTINUED | WNOTHREAD | WCLONE | WALL) != 0 {
         return Err(Errno::EINVAL.into());
     }
@@ -176,7 +219,14 @@ fn write_rusage(cx: &mut ThreadCx, at: UserAddr, found: &Waited) -> SysResult<()
 }
 
 /// waitid(2).
-pub fn waitid(cx: &mut ThreadCx, kind: i32, id: i32, info: UserAddr, options: u32, rusage: UserAddr) -> SysResult<()> {
+pub fn waitid(
+    cx: &mut ThreadCx,
+    kind: i32,
+    id: i32,
+    info: UserAddr,
+    options: u32,
+    rusage: UserAddr,
+) -> SysResult<()> {
     let known = WNOHANG | WNOWAIT | WEXITED | WSTOPPED | WCONTINUED | WNOTHREAD | WCLONE | WALL;
     if options & !known != 0 || options & (WEXITED | WSTOPPED | WCONTINUED) == 0 {
         return Err(Errno::EINVAL.into());

@@ -29,7 +29,13 @@ pub fn rt_sigreturn(cx: &mut ThreadCx) -> Outcome {
 }
 
 /// rt_sigaction(2).
-pub fn rt_sigaction(cx: &mut ThreadCx, signo: i32, new: UserAddr, old: UserAddr, size: usize) -> SysResult<()> {
+pub fn rt_sigaction(
+    cx: &mut ThreadCx,
+    signo: i32,
+    new: UserAddr,
+    old: UserAddr,
+    size: usize,
+) -> SysResult<()> {
     if size != SIGSET_SIZE {
         return Err(Errno::EINVAL.into());
     }
@@ -49,7 +55,8 @@ pub fn rt_sigaction(cx: &mut ThreadCx, signo: i32, new: UserAddr, old: UserAddr,
             let before = handlers.set(signo, action);
             // Ignoring a signal forgets it where it is pending.
             let ignored = action.handler == SIG_IGN
-                || (action.handler == SIG_DFL && matches!(default_action(signo), DefaultAction::Ignore | DefaultAction::Continue));
+                || (action.handler == SIG_DFL
+                    && matches!(default_action(signo), DefaultAction::Ignore | DefaultAction::Continue));
             if ignored {
                 forget(&cx.task, SigSet::of(signo));
             }
@@ -72,7 +79,13 @@ fn forget(task: &Task, which: SigSet) {
 }
 
 /// rt_sigprocmask(2).
-pub fn rt_sigprocmask(cx: &mut ThreadCx, how: i32, new: UserAddr, old: UserAddr, size: usize) -> SysResult<()> {
+pub fn rt_sigprocmask(
+    cx: &mut ThreadCx,
+    how: i32,
+    new: UserAddr,
+    old: UserAddr,
+    size: usize,
+) -> SysResult<()> {
     if size != SIGSET_SIZE {
         return Err(Errno::EINVAL.into());
     }
@@ -134,7 +147,13 @@ pub fn pause(cx: &mut ThreadCx) -> SysResult<()> {
 }
 
 /// rt_sigtimedwait(2).
-pub fn rt_sigtimedwait(cx: &mut ThreadCx, set: UserAddr, info: UserAddr, timeout: UserAddr, size: usize) -> SysResult<i32> {
+pub fn rt_sigtimedwait(
+    cx: &mut ThreadCx,
+    set: UserAddr,
+    info: UserAddr,
+    timeout: UserAddr,
+    size: usize,
+) -> SysResult<i32> {
     if size != SIGSET_SIZE {
         return Err(Errno::EINVAL.into());
     }
@@ -350,4 +369,3 @@ pub fn restart_syscall(cx: &mut ThreadCx) -> SysResult<u64> {
         None => Err(Errno::EINTR.into()),
     }
 }
-

@@ -25,7 +25,8 @@ use crate::{
 /// `EBADF`, `ENOTSOCK`.
 pub(super) fn socket_at(task: &Task, fd: i32) -> Result<(Arc<File>, Arc<dyn Socket>)> {
     let file = task.file(fd)?;
-    let socket = file.downcast::<SocketFile>().map(|file| Arc::clone(file.socket())).ok_or(Errno::ENOTSOCK)?;
+    let socket =
+        file.downcast::<SocketFile>().map(|file| Arc::clone(file.socket())).ok_or(Errno::ENOTSOCK)?;
     Ok((file, socket))
 }
 

@@ -12,8 +12,8 @@ use linux_abi::{
     Errno, Result, UserAddr,
     socket::{
         MSG_CMSG_CLOEXEC, MSG_CTRUNC, MSG_DONTWAIT, MSG_EOR, MSG_ERRQUEUE, MSG_NOSIGNAL, MSG_PEEK, MSG_TRUNC,
-        MSG_WAITALL, MSG_WAITFORONE, SCM_CREDENTIALS, SCM_RIGHTS, SOCK_SEQPACKET, SOCK_STREAM, SOCKADDR_STORAGE,
-        SOL_SOCKET, UIO_MAXIOV,
+        MSG_WAITALL, MSG_WAITFORONE, SCM_CREDENTIALS, SCM_RIGHTS, SOCK_SEQPACKET, SOCK_STREAM,
+        SOCKADDR_STORAGE, SOL_SOCKET, UIO_MAXIOV,
     },
 };
 use zerocopy::{FromBytes, Immutable, IntoBytes};
@@ -182,7 +182,8 @@ fn receive(
             (Err(error), None) => return Err(error),
         };
         let progress = sink.remaining();
-        let over = !stream || nonblocking || args.flags & MSG_PEEK != 0 || got.bytes >= target || progress == 0;
+        let over =
+            !stream || nonblocking || args.flags & MSG_PEEK != 0 || got.bytes >= target || progress == 0;
         if over || got.bytes == 0 || !got.control.is_empty() || socket_ended(socket) {
             return Ok(got);
         }
@@ -204,7 +205,12 @@ fn one_segment(addr: UserAddr, len: usize) -> [Segment; 1] {
 ///
 /// # Errors
 /// As recv(2).
-pub fn read_socket(cx: &mut ThreadCx, file: &File, socket: &dyn Socket, segments: &[Segment]) -> SysResult<usize> {
+pub fn read_socket(
+    cx: &mut ThreadCx,
+    file: &File,
+    socket: &dyn Socket,
+    segments: &[Segment],
+) -> SysResult<usize> {
     if segments.iter().all(|segment| segment.len == 0) {
         return Ok(0);
     }
@@ -215,7 +221,12 @@ pub fn read_socket(cx: &mut ThreadCx, file: &File, socket: &dyn Socket, segments
 ///
 /// # Errors
 /// As send(2).
-pub fn write_socket(cx: &mut ThreadCx, file: &File, socket: &dyn Socket, segments: &[Segment]) -> SysResult<usize> {
+pub fn write_socket(
+    cx: &mut ThreadCx,
+    file: &File,
+    socket: &dyn Socket,
+    segments: &[Segment],
+) -> SysResult<usize> {
     let flags = if socket.base().kind == SOCK_SEQPACKET { MSG_EOR } else { 0 };
     transmit(cx, file, socket, segments, SendArgs { flags, ..SendArgs::default() })
 }
@@ -349,7 +360,8 @@ fn encode_control(
     for message in messages {
         match message {
             ControlMessage::Credentials(creds) => {
-                truncated |= control::encode(&mut buffer, room, SOL_SOCKET, SCM_CREDENTIALS, &creds.to_bytes());
+                truncated |=
+                    control::encode(&mut buffer, room, SOL_SOCKET, SCM_CREDENTIALS, &creds.to_bytes());
             }
             ControlMessage::Other { level, kind, data } => {
                 truncated |= control::encode(&mut buffer, room, level, kind, &data);

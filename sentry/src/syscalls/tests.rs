@@ -18,7 +18,9 @@ use crate::{
     kernel::{HostInfo, Kernel, KernelInit},
     mm::Mm,
     signal::SIGCHLD,
-    task::{Scheduling, Task, TaskInit, ThreadGroup, fs_context::FsContext, run, tree::Process, wait::ExitStatus},
+    task::{
+        Scheduling, Task, TaskInit, ThreadGroup, fs_context::FsContext, run, tree::Process, wait::ExitStatus,
+    },
 };
 
 /// System call numbers.
@@ -168,7 +170,9 @@ fn a_signal_ends_a_sleeping_child_and_is_what_wait_tells() {
         .call(FORK, [0; 6])
         .then(|guest| guest.call(KILL, [guest.result(1), 15, 0, 0, 0, 0]))
         .call(WAIT4, [u64::MAX, A, 0, 0, 0, 0])
-        .then(|guest| guest.call(EXIT_GROUP, [guest.read(A, 1).first().copied().unwrap_or(0).into(), 0, 0, 0, 0, 0]))
+        .then(|guest| {
+            guest.call(EXIT_GROUP, [guest.read(A, 1).first().copied().unwrap_or(0).into(), 0, 0, 0, 0, 0])
+        })
         .child(Script::new().call(PAUSE, [0; 6]));
     let results = script.record();
     assert_eq!(run_script(script), ExitStatus::Exited(15));
@@ -183,7 +187,9 @@ fn a_kick_reaches_a_thread_in_guest_code() {
         .call(FORK, [0; 6])
         .then(|guest| guest.call(KILL, [guest.result(2), 9, 0, 0, 0, 0]))
         .call(WAIT4, [u64::MAX, A, 0, 0, 0, 0])
-        .then(|guest| guest.call(EXIT_GROUP, [guest.read(A, 1).first().copied().unwrap_or(0).into(), 0, 0, 0, 0, 0]))
+        .then(|guest| {
+            guest.call(EXIT_GROUP, [guest.read(A, 1).first().copied().unwrap_or(0).into(), 0, 0, 0, 0, 0])
+        })
         .child(Script::new().wait().wait());
     assert_eq!(run_script(script), ExitStatus::Exited(9));
 }

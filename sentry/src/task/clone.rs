@@ -5,11 +5,7 @@ use std::sync::{Arc, atomic::Ordering};
 use linux_abi::{Errno, Result, UserAddr};
 use parking_lot::{Mutex, RwLock};
 
-use super::{
-    Pid, Task, TaskInit, ThreadCx, ThreadGroup, VforkWait,
-    run,
-    tree::Process,
-};
+use super::{Pid, Task, TaskInit, ThreadCx, ThreadGroup, VforkWait, run, tree::Process};
 use crate::{
     credentials::Caps,
     error::{RestartKind, SysError, SysResult},
@@ -125,7 +121,8 @@ impl ThreadCx {
         let creds = task.creds();
         let mut tree = task.kernel.tasks.lock();
         let limit = task.group.limits.lock().soft(RLIMIT_NPROC);
-        let privileged = creds.ruid == 0 || creds.capable(Caps::SYS_RESOURCE) || creds.capable(Caps::SYS_ADMIN);
+        let privileged =
+            creds.ruid == 0 || creds.capable(Caps::SYS_RESOURCE) || creds.capable(Caps::SYS_ADMIN);
         if !privileged && limit != u64::MAX {
             let mine = tree.threads().filter(|other| other.creds().ruid == creds.ruid).count();
             if mine as u64 >= limit {

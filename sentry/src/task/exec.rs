@@ -11,7 +11,7 @@ use platform::{Prot, Registers};
 
 use super::{Task, ThreadCx, usermem::UserMemory, wait::ExitStatus};
 use crate::{
-    credentials::{Caps, Credentials, SECBIT_KEEP_CAPS, SECBIT_NOROOT, SECBIT_NO_SETUID_FIXUP},
+    credentials::{Caps, Credentials, SECBIT_KEEP_CAPS, SECBIT_NO_SETUID_FIXUP, SECBIT_NOROOT},
     error::{Outcome, RestartKind},
     fs::{close::close, file::File, open::open_exec, walk::Lookup},
     limits::RLIMIT_STACK,
@@ -138,7 +138,11 @@ pub(crate) fn find(task: &Arc<Task>, request: ExecRequest) -> Result<Program> {
     Err(Errno::ELOOP)
 }
 
-fn examine(task: &Arc<Task>, file: &Arc<File>, head: &[u8]) -> Result<(Headers, Option<(Arc<File>, Headers)>)> {
+fn examine(
+    task: &Arc<Task>,
+    file: &Arc<File>,
+    head: &[u8],
+) -> Result<(Headers, Option<(Arc<File>, Headers)>)> {
     let headers = elf::read(task, file, head)?;
     let Some(path) = &headers.interpreter else { return Ok((headers, None)) };
     let interpreter = open_exec(task, linux_abi::fcntl::AT_FDCWD, path, Lookup::FOLLOW)?;
@@ -206,7 +210,8 @@ impl ThreadCx {
             signals.exec_in_progress = true;
         }
         // A thread that is being made right now sees `exec_in_progress` when it enters the tree.
-        let threads = if threads.len() > 1 { task.kernel.tasks.lock().threads_of(task.pid()) } else { threads };
+        let threads =
+            if threads.len() > 1 { task.kernel.tasks.lock().threads_of(task.pid()) } else { threads };
         for other in threads.iter().filter(|other| other.tid() != task.tid()) {
             other.signals.lock().exit_requested = true;
             other.notify_signal();
@@ -294,7 +299,11 @@ impl ThreadCx {
                 (headers.entry.wrapping_add(bias), bias)
             }
         };
-        let prot = Prot::READ.with(Prot::WRITE).with(if program.headers.exec_stack { Prot::EXEC } else { Prot::NONE });
+        let prot = Prot::READ.with(Prot::WRITE).with(if program.headers.exec_stack {
+            Prot::EXEC
+        } else {
+            Prot::NONE
+        });
         mm.map_stack(&mut *self.context, stack_top, stack_size, prot)?;
         let creds = self.task.creds();
         let host = &kernel.host;

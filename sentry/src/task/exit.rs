@@ -151,7 +151,8 @@ fn signal_death_to_children(tree: &TaskTree, task: &Task) {
 
 /// Gives the children of `pid` to its reaper. Zombies among them that the reaper ignores go at once.
 fn reparent_children(tree: &mut TaskTree, pid: Pid) -> Vec<Pid> {
-    let children: Vec<Pid> = tree.process(pid).map(|p| p.children.iter().copied().collect()).unwrap_or_default();
+    let children: Vec<Pid> =
+        tree.process(pid).map(|p| p.children.iter().copied().collect()).unwrap_or_default();
     if children.is_empty() {
         return children;
     }
@@ -197,7 +198,8 @@ fn end_session_or_orphan_groups(
             }
         }
     }
-    let mut groups: Vec<Pid> = reparented.iter().filter_map(|&child| tree.process(child)).map(|p| p.pgid).collect();
+    let mut groups: Vec<Pid> =
+        reparented.iter().filter_map(|&child| tree.process(child)).map(|p| p.pgid).collect();
     groups.push(pgid);
     groups.sort_unstable();
     groups.dedup();

@@ -101,8 +101,11 @@ impl ThreadCx {
             Trap::Syscall => return self.system_call(),
             Trap::Fault(fault) => self.page_fault(fault),
             Trap::Exception(exception) => {
-                self.fault =
-                    LastFault { addr: exception.addr.0, error_code: exception.error_code, trapno: exception.trapno };
+                self.fault = LastFault {
+                    addr: exception.addr.0,
+                    error_code: exception.error_code,
+                    trapno: exception.trapno,
+                };
                 let info = SigInfo::fault(exception.signo, exception.code, exception.addr);
                 send::force(&self.task, info);
             }
@@ -119,7 +122,8 @@ impl ThreadCx {
 
     fn system_call(&mut self) -> Step {
         self.regs.orig_rax = self.regs.rax;
-        let outcome = if self.task.kernel.strace.is_some() { self.traced_call() } else { syscalls::dispatch(self) };
+        let outcome =
+            if self.task.kernel.strace.is_some() { self.traced_call() } else { syscalls::dispatch(self) };
         let interrupted = match outcome {
             Outcome::Return(value) => {
                 self.regs.rax = value;

@@ -248,7 +248,9 @@ impl TaskTree {
         !self.group_members(pgid).any(|(pid, process)| {
             Some(pid) != ignoring
                 && process.zombie.is_none()
-                && self.process(process.parent).is_some_and(|parent| parent.pgid != pgid && parent.sid == process.sid)
+                && self
+                    .process(process.parent)
+                    .is_some_and(|parent| parent.pgid != pgid && parent.sid == process.sid)
         })
     }
 

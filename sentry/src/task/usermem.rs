@@ -56,7 +56,11 @@ pub trait UserMemory {
     ///
     /// # Errors
     /// `EFAULT`.
-    fn read_array<T: FromBytes + IntoBytes + FromZeros>(&mut self, at: UserAddr, count: usize) -> Result<Vec<T>> {
+    fn read_array<T: FromBytes + IntoBytes + FromZeros>(
+        &mut self,
+        at: UserAddr,
+        count: usize,
+    ) -> Result<Vec<T>> {
         let mut values = T::new_vec_zeroed(count).map_err(|_| Errno::ENOMEM)?;
         let bytes = values.as_mut_slice().as_mut_bytes();
         if !bytes.is_empty() {

@@ -83,8 +83,11 @@ pub fn open(task: &Arc<Task>, wire: Terminal, size: (u16, u16)) -> Result<Vec<(i
         None => nameless_path(devpts.slave(pty.index).ok_or(Errno::EIO)?),
     };
     let file = File::opened(Box::new(slave), O_RDWR, place);
-    let console =
-        Arc::new(Console { pty: Arc::clone(&pty), writing: AtomicBool::new(false), broken: AtomicBool::new(false) });
+    let console = Arc::new(Console {
+        pty: Arc::clone(&pty),
+        writing: AtomicBool::new(false),
+        broken: AtomicBool::new(false),
+    });
     start_input(Arc::clone(&pty), wire.input)?;
     start_output(Arc::clone(&console), wire.output)?;
     kernel.consoles.open.lock().push(console);

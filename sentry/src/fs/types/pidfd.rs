@@ -31,7 +31,8 @@ impl PidFd {
     /// `ESRCH`.
     pub fn group(&self) -> Result<Arc<ThreadGroup>> {
         let tree = self.kernel.tasks.lock();
-        let same = tree.process(self.group.pid).is_some_and(|process| Arc::ptr_eq(&process.group, &self.group));
+        let same =
+            tree.process(self.group.pid).is_some_and(|process| Arc::ptr_eq(&process.group, &self.group));
         if same { Ok(Arc::clone(&self.group)) } else { Err(Errno::ESRCH) }
     }
 

@@ -116,7 +116,9 @@ fn describe(builder: &mut Builder, cpus: u32) {
     builder.add("kernel/mm/transparent_hugepage/enabled", Some("always [madvise] never"));
     builder.add("kernel/mm/transparent_hugepage/defrag", Some("always defer defer+madvise [madvise] never"));
     builder.add("kernel/mm/transparent_hugepage/hpage_pmd_size", Some("2097152"));
-    for directory in ["block", "bus", "class", "dev", "firmware", "fs/cgroup", "module", "power", "kernel/debug"] {
+    for directory in
+        ["block", "bus", "class", "dev", "firmware", "fs/cgroup", "module", "power", "kernel/debug"]
+    {
         builder.add(directory, None);
     }
     for (name, text) in [
@@ -219,7 +221,11 @@ impl Inode for SysInode {
         let mut next = 0;
         for (name, child) in children {
             next += 1;
-            let kind = if matches!(child.content, Content::Directory(_)) { FileType::Directory } else { FileType::Regular };
+            let kind = if matches!(child.content, Content::Directory(_)) {
+                FileType::Directory
+            } else {
+                FileType::Regular
+            };
             if next > from && !emit(DirEntry { name: name.as_bytes(), ino: child.ino, kind, next }) {
                 break;
             }
@@ -231,7 +237,12 @@ impl Inode for SysInode {
         match self.fs.upgrade() {
             Some(fs) => fs,
             // Only while the sandbox ends.
-            None => Arc::new(SysFs { dev: 0, root: Arc::clone(&self.entry), made: FileTime::default(), this: Weak::new() }),
+            None => Arc::new(SysFs {
+                dev: 0,
+                root: Arc::clone(&self.entry),
+                made: FileTime::default(),
+                this: Weak::new(),
+            }),
         }
     }
 }

@@ -8,9 +8,9 @@ use std::{
 use linux_abi::{
     Errno, Result,
     socket::{
-        AF_INET, AF_INET6, IP_PKTINFO, IP_RECVORIGDSTADDR, IP_RECVTOS, IP_RECVTTL, IP_TOS, IP_TTL, IPV6_HOPLIMIT, IPV6_PKTINFO,
-        IPV6_RECVHOPLIMIT, IPV6_RECVPKTINFO, IPV6_RECVTCLASS, IPV6_TCLASS, SO_TIMESTAMP_OLD, SO_TIMESTAMPNS_OLD, SOL_IP,
-        SOL_IPV6, SOL_SOCKET,
+        AF_INET, AF_INET6, IP_PKTINFO, IP_RECVORIGDSTADDR, IP_RECVTOS, IP_RECVTTL, IP_TOS, IP_TTL,
+        IPV6_HOPLIMIT, IPV6_PKTINFO, IPV6_RECVHOPLIMIT, IPV6_RECVPKTINFO, IPV6_RECVTCLASS, IPV6_TCLASS,
+        SO_TIMESTAMP_OLD, SO_TIMESTAMPNS_OLD, SOL_IP, SOL_IPV6, SOL_SOCKET,
     },
 };
 use netstack::udp::{Datagram, UdpSend};
@@ -69,7 +69,12 @@ fn byte_in(data: &[u8], min: i32) -> Result<u8> {
 }
 
 /// The control messages that come with a datagram received.
-pub(super) fn received(datagram: &Datagram, domain: u16, flags: Flags, options: &InetOptions) -> Vec<ControlMessage> {
+pub(super) fn received(
+    datagram: &Datagram,
+    domain: u16,
+    flags: Flags,
+    options: &InetOptions,
+) -> Vec<ControlMessage> {
     let mut messages = Vec::new();
     let mut push = |level, kind, data: &[u8]| {
         messages.push(ControlMessage::Other { level, kind, data: data.to_vec() });

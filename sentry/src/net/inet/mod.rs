@@ -53,7 +53,8 @@ enum Destination {
 }
 
 fn any(domain: u16) -> SocketAddr {
-    let ip: IpAddr = if domain == AF_INET6 { Ipv6Addr::UNSPECIFIED.into() } else { Ipv4Addr::UNSPECIFIED.into() };
+    let ip: IpAddr =
+        if domain == AF_INET6 { Ipv6Addr::UNSPECIFIED.into() } else { Ipv4Addr::UNSPECIFIED.into() };
     SocketAddr::new(ip, 0)
 }
 
@@ -87,7 +88,12 @@ fn decode_destination(base: &SocketBase, options: &InetOptions, bytes: &[u8]) ->
 }
 
 /// Decodes an address to bind to, and checks that the caller may have its port.
-fn decode_bind(caller: Caller<'_>, base: &SocketBase, options: &InetOptions, bytes: &[u8]) -> Result<BindWish> {
+fn decode_bind(
+    caller: Caller<'_>,
+    base: &SocketBase,
+    options: &InetOptions,
+    bytes: &[u8],
+) -> Result<BindWish> {
     let address = if base.domain == AF_INET6 {
         let address = decode_v6(bytes)?;
         if family(bytes) != Some(AF_INET6) {

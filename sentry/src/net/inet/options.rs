@@ -105,7 +105,10 @@ impl InetOptions {
     /// A copy, for an accepted socket.
     #[must_use]
     pub fn duplicate(&self) -> InetOptions {
-        InetOptions { set: Mutex::new(self.set.lock().clone()), multicast_out: Mutex::new(*self.multicast_out.lock()) }
+        InetOptions {
+            set: Mutex::new(self.set.lock().clone()),
+            multicast_out: Mutex::new(*self.multicast_out.lock()),
+        }
     }
 
     /// The value of an option of [`TABLE`].
@@ -147,7 +150,9 @@ impl InetOptions {
         match (level, name) {
             (IP, abi::IP_OPTIONS) => return Ok(Vec::new()),
             (IP, abi::IP_MULTICAST_IF) => return Ok(vec![0; 4]),
-            (IPV6, abi::IPV6_MULTICAST_IF) => return Ok(i32::from(self.multicast_out()).to_ne_bytes().to_vec()),
+            (IPV6, abi::IPV6_MULTICAST_IF) => {
+                return Ok(i32::from(self.multicast_out()).to_ne_bytes().to_vec());
+            }
             _ => {}
         }
         find(level, name).ok_or(Errno::ENOPROTOOPT)?;
@@ -166,7 +171,14 @@ impl InetOptions {
     ///
     /// # Errors
     /// `ENOPROTOOPT`, `EINVAL`, `EPERM`.
-    pub fn set_option(&self, caller: Caller<'_>, domain: u16, level: i32, name: i32, value: &[u8]) -> Result<()> {
+    pub fn set_option(
+        &self,
+        caller: Caller<'_>,
+        domain: u16,
+        level: i32,
+        name: i32,
+        value: &[u8],
+    ) -> Result<()> {
         if level == IPV6 && domain != abi::AF_INET6 {
             return Err(Errno::ENOPROTOOPT);
         }
@@ -253,7 +265,11 @@ pub fn decode_membership_v4(value: &[u8]) -> Result<std::net::IpAddr> {
         return Err(Errno::EINVAL);
     }
     // Without an interface the route decides, and there is none for groups.
-    if index == 1 || (index == 0 && address.first() == Some(&127)) { Ok(group.into()) } else { Err(Errno::ENODEV) }
+    if index == 1 || (index == 0 && address.first() == Some(&127)) {
+        Ok(group.into())
+    } else {
+        Err(Errno::ENODEV)
+    }
 }
 
 /// The group of `IPV6_JOIN_GROUP` and `IPV6_LEAVE_GROUP`.

@@ -5,8 +5,9 @@ use std::{sync::Arc, time::Instant};
 use linux_abi::{
     Errno, Result,
     socket::{
-        IP_MTU, IPV6_V6ONLY, MSG_FASTOPEN, MSG_OOB, MSG_PEEK, MSG_TRUNC, SO_RCVBUF, SO_RCVBUFFORCE, SO_RCVLOWAT, SO_REUSEADDR, SO_REUSEPORT,
-        SO_SNDBUF,         SO_SNDBUFFORCE, SOL_IP, SOL_IPV6, SOL_SOCKET, SOL_TCP, SOMAXCONN, TCP_CONGESTION, TCP_INFO, TCP_MAXSEG,
+        IP_MTU, IPV6_V6ONLY, MSG_FASTOPEN, MSG_OOB, MSG_PEEK, MSG_TRUNC, SO_RCVBUF, SO_RCVBUFFORCE,
+        SO_RCVLOWAT, SO_REUSEADDR, SO_REUSEPORT, SO_SNDBUF, SO_SNDBUFFORCE, SOL_IP, SOL_IPV6, SOL_SOCKET,
+        SOL_TCP, SOMAXCONN, TCP_CONGESTION, TCP_INFO, TCP_MAXSEG,
     },
 };
 use netstack::{
@@ -101,7 +102,15 @@ impl TcpSocket {
             put(5, &[7]);
             put(6, &[0x77]);
             // pmtu, rcv_ssthresh, rtt, rttvar, snd_ssthresh, snd_cwnd, advmss.
-            words.extend([(60, 65_535), (64, 65_483), (68, 30), (72, 15), (76, i32::MAX), (80, 10), (84, LOOPBACK_MSS)]);
+            words.extend([
+                (60, 65_535),
+                (64, 65_483),
+                (68, 30),
+                (72, 15),
+                (76, i32::MAX),
+                (80, 10),
+                (84, LOOPBACK_MSS),
+            ]);
         }
         for (at, word) in words {
             put(at, &word.to_ne_bytes());

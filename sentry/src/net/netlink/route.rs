@@ -123,7 +123,8 @@ impl Request<'_> {
     /// `NLMSG_ERROR`, which without an error is an acknowledgement.
     fn error(&self, errno: Option<Errno>) -> Vec<u8> {
         let code = errno.map_or(0, |errno| -errno.raw());
-        let message = Message::new(NLMSG_ERROR, 0, self.seq, self.port).put(&code.to_ne_bytes()).put(self.header);
+        let message =
+            Message::new(NLMSG_ERROR, 0, self.seq, self.port).put(&code.to_ne_bytes()).put(self.header);
         if errno.is_some() { message.put(self.payload).finish() } else { message.finish() }
     }
 }
@@ -290,7 +291,8 @@ fn address(request: &Request<'_>, family: u16) -> Vec<u8> {
         .put(&[family, if v4 { 8 } else { 128 }, IFA_F_PERMANENT, RT_SCOPE_HOST])
         .put(&LO_INDEX.to_ne_bytes())
         .attribute(IFA_ADDRESS, address);
-    let message = if v4 { message.attribute(IFA_LOCAL, address).attribute(IFA_LABEL, b"lo\0") } else { message };
+    let message =
+        if v4 { message.attribute(IFA_LOCAL, address).attribute(IFA_LABEL, b"lo\0") } else { message };
     // Preferred and valid for ever; created and updated at the start.
     let cache_info = [u32::MAX, u32::MAX, 0, 0].map(u32::to_ne_bytes).concat();
     message

@@ -83,7 +83,8 @@ impl UnixSocket {
             }
             Err(errno) => {
                 state.phase = Phase::Unconnected;
-                state.blocked_on = if errno == Errno::EAGAIN { Arc::downgrade(&listener) } else { Weak::new() };
+                state.blocked_on =
+                    if errno == Errno::EAGAIN { Arc::downgrade(&listener) } else { Weak::new() };
                 Err(errno)
             }
         }
@@ -181,7 +182,8 @@ impl UnixSocket {
             && queue.clear() > 0
         {
             self.room.wake(Events::OUT | Events::WRNORM);
-            let was_mutual = old.state.lock().peer.as_ref().is_some_and(|p| Arc::as_ptr(p) == self.me.as_ptr());
+            let was_mutual =
+                old.state.lock().peer.as_ref().is_some_and(|p| Arc::as_ptr(p) == self.me.as_ptr());
             if was_mutual {
                 old.base.set_error(Errno::ECONNRESET);
                 old.base.queue.wake(Events::ERR);
@@ -247,7 +249,9 @@ impl UnixSocket {
         if readable {
             events |= Events::IN | Events::RDNORM;
         }
-        if self.base.kind != SOCK_DGRAM && matches!(phase, Phase::Unconnected | Phase::Connecting | Phase::Closed) {
+        if self.base.kind != SOCK_DGRAM
+            && matches!(phase, Phase::Unconnected | Phase::Connecting | Phase::Closed)
+        {
             events |= Events::HUP;
         }
         if phase != Phase::Listening && self.is_writable(peer.as_deref()) {

@@ -19,10 +19,7 @@ use std::{
 use linux_abi::socket::AF_UNIX;
 
 use super::{Inbox, UnixNs, UnixSocket, scm::Scm};
-use crate::{
-    fs::file::File,
-    net::file::SocketFile,
-};
+use crate::{fs::file::File, net::file::SocketFile};
 
 /// When collections happen.
 #[derive(Default)]
@@ -66,7 +63,9 @@ impl UnixNs {
             return;
         }
         let closed = self.collector.closed.fetch_add(1, Ordering::Relaxed);
-        if closed < (self.all.lock().len() / 4).saturating_sub(16) || self.collector.running.swap(true, Ordering::AcqRel) {
+        if closed < (self.all.lock().len() / 4).saturating_sub(16)
+            || self.collector.running.swap(true, Ordering::AcqRel)
+        {
             return;
         }
         self.collector.closed.store(0, Ordering::Relaxed);

@@ -111,7 +111,12 @@ impl UnixNs {
     ///
     /// # Errors
     /// As [`UnixNs::socket`].
-    pub fn pair(self: &Arc<Self>, caller: Caller<'_>, kind: i32, protocol: i32) -> Result<[Arc<UnixSocket>; 2]> {
+    pub fn pair(
+        self: &Arc<Self>,
+        caller: Caller<'_>,
+        kind: i32,
+        protocol: i32,
+    ) -> Result<[Arc<UnixSocket>; 2]> {
         let pair = [self.socket(caller, kind, protocol)?, self.socket(caller, kind, protocol)?];
         let [one, other] = &pair;
         for (socket, peer) in [(one, other), (other, one)] {

@@ -33,7 +33,12 @@ struct Charge {
 
 impl Packet {
     /// A message from `sender`, charged to it.
-    pub(super) fn new(sender: &UnixSocket, data: Box<[u8]>, from: Option<Arc<UnixAddress>>, scm: Scm) -> Packet {
+    pub(super) fn new(
+        sender: &UnixSocket,
+        data: Box<[u8]>,
+        from: Option<Arc<UnixAddress>>,
+        scm: Scm,
+    ) -> Packet {
         let bytes = data.len() + OVERHEAD;
         sender.base.in_flight.fetch_add(bytes, Ordering::Relaxed);
         Packet { data, from, scm, _charge: Charge { sender: Weak::clone(&sender.me), bytes } }
@@ -90,7 +95,11 @@ impl PacketQueue {
     ///
     /// # Errors
     /// `EAGAIN` when there is none, or `look`'s: the message stays, unlike in Linux, where a fault loses it.
-    pub(super) fn pop<T>(&self, consume: bool, look: &mut dyn FnMut(&mut Packet) -> Result<T>) -> Result<Option<T>> {
+    pub(super) fn pop<T>(
+        &self,
+        consume: bool,
+        look: &mut dyn FnMut(&mut Packet) -> Result<T>,
+    ) -> Result<Option<T>> {
         let _turn = self.reader.lock();
         let mut packet = {
             let mut state = self.state.lock();

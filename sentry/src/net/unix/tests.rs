@@ -247,7 +247,10 @@ fn credentials_are_checked_and_delivered() {
     };
     // Bytes of different senders are not mixed.
     let (data, got) = f.recv_full(&b, 100, 0).unwrap();
-    assert_eq!((data.as_slice(), creds(got)), (&b"before"[..], Some(Ucred { pid: 0, uid: 65534, gid: 65534 })));
+    assert_eq!(
+        (data.as_slice(), creds(got)),
+        (&b"before"[..], Some(Ucred { pid: 0, uid: 65534, gid: 65534 }))
+    );
     let (data, got) = f.recv_full(&b, 100, 0).unwrap();
     assert_eq!((data.as_slice(), creds(got)), (&b"after"[..], Some(Ucred { pid: 42, uid: 1000, gid: 100 })));
 }

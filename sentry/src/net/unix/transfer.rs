@@ -111,7 +111,8 @@ impl UnixSocket {
         let pass_creds = self.passes_creds();
         let mut creds: Option<Option<Ucred>> = None;
         let mut files: Vec<Arc<File>> = Vec::new();
-        let mode = if peek { ReadMode::Peek(self.base.peek_offset().unwrap_or(0)) } else { ReadMode::Consume };
+        let mode =
+            if peek { ReadMode::Peek(self.base.peek_offset().unwrap_or(0)) } else { ReadMode::Consume };
         if sink.remaining() == 0 {
             return Ok(Received::default());
         }
@@ -152,7 +153,8 @@ impl UnixSocket {
         {
             peer.base.queue.wake(WRITABLE);
         }
-        let from = if done.bytes > 0 { peer.and_then(|peer| peer.address()).map(|a| a.encode()) } else { None };
+        let from =
+            if done.bytes > 0 { peer.and_then(|peer| peer.address()).map(|a| a.encode()) } else { None };
         Ok(Received {
             bytes: done.bytes,
             message: None,
@@ -260,7 +262,12 @@ impl UnixSocket {
     }
 
     /// `unix_dgram_recvmsg`, `unix_seqpacket_recvmsg`.
-    pub(super) fn recv_packet(&self, queue: &PacketQueue, args: &RecvArgs, sink: &mut dyn Sink) -> Result<Received> {
+    pub(super) fn recv_packet(
+        &self,
+        queue: &PacketQueue,
+        args: &RecvArgs,
+        sink: &mut dyn Sink,
+    ) -> Result<Received> {
         if self.base.kind == SOCK_SEQPACKET && self.state.lock().phase != Phase::Connected {
             return Err(Errno::ENOTCONN);
         }

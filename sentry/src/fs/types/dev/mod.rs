@@ -40,14 +40,9 @@ pub fn new(kernel: &Arc<Kernel>, dev: u64) -> Result<Arc<dyn FileSystem>> {
     let root: Arc<dyn Inode> = fs.root_inode();
     // The tree is kept by its mount; until there is one, by the filesystem's own first reference.
     let node = |kind, perm, rdev, target| NewNode { kind, perm, uid: 0, gid: 0, rdev, target };
-    for (name, major, minor) in [
-        ("null", 1, 3),
-        ("zero", 1, 5),
-        ("full", 1, 7),
-        ("random", 1, 8),
-        ("urandom", 1, 9),
-        ("tty", 5, 0),
-    ] {
+    for (name, major, minor) in
+        [("null", 1, 3), ("zero", 1, 5), ("full", 1, 7), ("random", 1, 8), ("urandom", 1, 9), ("tty", 5, 0)]
+    {
         root.create(name.as_bytes(), &node(FileType::CharDevice, 0o666, makedev(major, minor), b""))?;
     }
     for (name, target) in [

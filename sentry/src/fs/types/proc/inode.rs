@@ -95,7 +95,9 @@ impl ProcInode {
             Node::Fixed(Entry { content: Content::Text(make), .. }) => Ok(make(&kernel, task)),
             Node::Fixed(Entry { content: Content::Sysctl(make, _), .. }) => Ok(make(&kernel)),
             Node::InProcess(who, PidEntry { node: PidNode::Text(make), .. }) => make(&kernel, who, task),
-            Node::InProcess(who, PidEntry { node: PidNode::Writable(make, _), .. }) => make(&kernel, who, task),
+            Node::InProcess(who, PidEntry { node: PidNode::Writable(make, _), .. }) => {
+                make(&kernel, who, task)
+            }
             Node::DescriptorInfo(who, fd) => process::descriptor_info(&kernel, who, *fd),
             _ => Err(Errno::EINVAL),
         }
@@ -106,7 +108,9 @@ impl ProcInode {
         let kernel = self.kernel()?;
         match &self.node {
             Node::Fixed(Entry { content: Content::Sysctl(_, Some(store)), .. }) => store(&kernel, bytes),
-            Node::InProcess(who, PidEntry { node: PidNode::Writable(_, store), .. }) => store(&kernel, who, task, bytes),
+            Node::InProcess(who, PidEntry { node: PidNode::Writable(_, store), .. }) => {
+                store(&kernel, who, task, bytes)
+            }
             _ => Err(Errno::EACCES),
         }
     }
@@ -119,7 +123,12 @@ impl ProcInode {
     }
 
     /// Reads /proc/PID/mem; `None` for other files.
-    pub(super) fn read_memory(&self, task: &Task, dst: &mut dyn Sink, pos: &mut u64) -> Option<Result<usize>> {
+    pub(super) fn read_memory(
+        &self,
+        task: &Task,
+        dst: &mut dyn Sink,
+        pos: &mut u64,
+    ) -> Option<Result<usize>> {
         let who = self.is_memory()?;
         Some(self.memory_of(who, task).and_then(|mm| {
             let at = UserAddr(*pos);
@@ -134,7 +143,12 @@ impl ProcInode {
     }
 
     /// Writes /proc/PID/mem; `None` for other files.
-    pub(super) fn write_memory(&self, task: &Task, src: &mut dyn Source, pos: &mut u64) -> Option<Result<usize>> {
+    pub(super) fn write_memory(
+        &self,
+        task: &Task,
+        src: &mut dyn Source,
+        pos: &mut u64,
+    ) -> Option<Result<usize>> {
         let who = self.is_memory()?;
         Some(self.memory_of(who, task).and_then(|mm| {
             let at = UserAddr(*pos);
@@ -166,7 +180,8 @@ impl ProcInode {
     fn links(&self) -> u32 {
         match &self.node {
             Node::InProcess(who, PidEntry { node: PidNode::Tasks, .. }) => {
-                let threads = self.kernel().map_or(0, |kernel| kernel.tasks.lock().threads_of(who.group.pid).len());
+                let threads =
+                    self.kernel().map_or(0, |kernel| kernel.tasks.lock().threads_of(who.group.pid).len());
                 2 + u32::try_from(threads).unwrap_or(0)
             }
             _ if self.kind() == FileType::Directory => 2,
@@ -237,7 +252,10 @@ impl Inode for ProcInode {
 
     fn attr(&self) -> Result<Attr> {
         let (uid, gid) = match &self.node {
-            Node::Process(who) | Node::InProcess(who, _) | Node::Descriptor(who, _) | Node::DescriptorInfo(who, _)
+            Node::Process(who)
+            | Node::InProcess(who, _)
+            | Node::Descriptor(who, _)
+            | Node::DescriptorInfo(who, _)
             | Node::Namespace(who, _) => self.owner(who),
             _ => (0, 0),
         };
@@ -312,7 +330,10 @@ impl Inode for ProcInode {
                 PidNode::Tasks => {
                     let tid = number()?;
                     let tree = kernel.tasks.lock();
-                    let thread = tree.thread(tid).filter(|t| Arc::ptr_eq(&t.group, &who.group)).ok_or(Errno::ENOENT)?;
+                    let thread = tree
+                        .thread(tid)
+                        .filter(|t| Arc::ptr_eq(&t.group, &who.group))
+                        .ok_or(Errno::ENOENT)?;
                     Ok(self.sibling(Node::Process(Who { group: Arc::clone(&thread.group), tid: Some(tid) })))
                 }
                 PidNode::Descriptors | PidNode::DescriptorInfos => {
@@ -322,10 +343,15 @@ impl Inode for ProcInode {
                     target.file_or_path(fd).map_err(|_| Errno::ENOENT)?;
                     let links = matches!(entry.node, PidNode::Descriptors);
                     let who = who.clone();
-                    Ok(self.sibling(if links { Node::Descriptor(who, fd) } else { Node::DescriptorInfo(who, fd) }))
+                    Ok(self.sibling(if links {
+                        Node::Descriptor(who, fd)
+                    } else {
+                        Node::DescriptorInfo(who, fd)
+                    }))
                 }
                 PidNode::Namespaces => {
-                    let name = process::NAMESPACES.iter().find(|n| n.as_bytes() == name).ok_or(Errno::ENOENT)?;
+                    let name =
+                        process::NAMESPACES.iter().find(|n| n.as_bytes() == name).ok_or(Errno::ENOENT)?;
                     Ok(self.sibling(Node::Namespace(who.clone(), name)))
                 }
                 PidNode::Net => {
@@ -371,12 +397,15 @@ impl Inode for ProcInode {
             }
             Node::InProcess(who, entry) => match entry.node {
                 PidNode::Tasks => {
-                    let tids = kernel.tasks.lock().threads_of(who.group.pid).iter().map(|t| t.tid()).collect();
+                    let tids =
+                        kernel.tasks.lock().threads_of(who.group.pid).iter().map(|t| t.tid()).collect();
                     numbered(&mut list, tids, FileType::Directory);
                 }
                 PidNode::Descriptors | PidNode::DescriptorInfos => {
                     let files = who.task(&kernel).and_then(|task| task.files());
-                    let fds = files.map(|files| files.list().into_iter().map(|(fd, _)| fd).collect()).unwrap_or_default();
+                    let fds = files
+                        .map(|files| files.list().into_iter().map(|(fd, _)| fd).collect())
+                        .unwrap_or_default();
                     let links = matches!(entry.node, PidNode::Descriptors);
                     numbered(&mut list, fds, if links { FileType::Symlink } else { FileType::Regular });
                 }
@@ -391,7 +420,9 @@ impl Inode for ProcInode {
             _ => return Err(Errno::ENOTDIR),
         }
         for (name, kind, position) in list {
-            if position > from && !emit(DirEntry { name: name.as_bytes(), ino: position, kind, next: position }) {
+            if position > from
+                && !emit(DirEntry { name: name.as_bytes(), ino: position, kind, next: position })
+            {
                 break;
             }
         }
@@ -416,7 +447,8 @@ impl Inode for ProcInode {
             }
             Node::Namespace(_, name) => {
                 let kind = name.trim_end_matches("_for_children");
-                Ok(format!("{kind}:[{}]", 4_026_531_834 + kind.len() as u64 + u64::from(kind.as_bytes()[0])).into_bytes())
+                Ok(format!("{kind}:[{}]", 4_026_531_834 + kind.len() as u64 + u64::from(kind.as_bytes()[0]))
+                    .into_bytes())
             }
             _ => Err(Errno::EINVAL),
         }

@@ -52,7 +52,9 @@ fn head(text: &mut String, vma: &Vma, heap: (u64, u64), task: &Task) {
         Backing::SharedMemory { .. } => "/dev/zero (deleted)".to_owned(),
         Backing::Special(name) => (*name).to_owned(),
         Backing::Anonymous if vma.flags.contains(VmaFlags::STACK) => "[stack]".to_owned(),
-        Backing::Anonymous if heap.0 <= vma.range.start() && vma.range.end() <= heap.1.next_multiple_of(4096) => {
+        Backing::Anonymous
+            if heap.0 <= vma.range.start() && vma.range.end() <= heap.1.next_multiple_of(4096) =>
+        {
             "[heap]".to_owned()
         }
         Backing::Anonymous => vma.name.as_ref().map(|name| format!("[anon:{name}]")).unwrap_or_default(),
@@ -117,8 +119,11 @@ pub(super) fn smaps(kernel: &Kernel, who: &Who, task: &Task) -> Result<Vec<u8>> 
 pub(super) fn smaps_rollup(kernel: &Kernel, who: &Who, task: &Task) -> Result<Vec<u8>> {
     let (mappings, _, resident) = mappings(kernel, who, task)?;
     let (Some(first), Some(last)) = (mappings.first(), mappings.last()) else { return Ok(Vec::new()) };
-    let mut text =
-        format!("{:08x}-{:08x} ---p 00000000 00:00 0                          [rollup]\n", first.range.start(), last.range.end());
+    let mut text = format!(
+        "{:08x}-{:08x} ---p 00000000 00:00 0                          [rollup]\n",
+        first.range.start(),
+        last.range.end()
+    );
     usage(&mut text, 0, resident);
     Ok(text.into_bytes())
 }

@@ -139,7 +139,11 @@ fn exe(task: &Task) -> Result<Path> {
 }
 
 /// Guest memory from `range`, as far as it can be read.
-fn memory(kernel: &Kernel, who: &Who, range: impl Fn(&crate::mm::ProgramInfo) -> (u64, u64)) -> Result<Vec<u8>> {
+fn memory(
+    kernel: &Kernel,
+    who: &Who,
+    range: impl Fn(&crate::mm::ProgramInfo) -> (u64, u64),
+) -> Result<Vec<u8>> {
     const MOST: u64 = 8 << 20;
     let Ok(task) = who.task(kernel) else { return Ok(Vec::new()) };
     let Ok(mm) = task.mm() else { return Ok(Vec::new()) };
@@ -196,7 +200,9 @@ fn set_comm(kernel: &Kernel, who: &Who, task: &Task, bytes: &[u8]) -> Result<()>
     for (to, from) in name.iter_mut().take(15).zip(bytes) {
         *to = *from;
     }
-    if let Some(last) = bytes.len().checked_sub(1).filter(|&last| last < 15 && bytes.get(last) == Some(&b'\n')) {
+    if let Some(last) =
+        bytes.len().checked_sub(1).filter(|&last| last < 15 && bytes.get(last) == Some(&b'\n'))
+    {
         name[last.min(15)] = 0;
     }
     *target.name.lock() = name;
@@ -234,7 +240,11 @@ pub(super) fn place_of(file: &Arc<File>) -> Result<Path> {
 pub(super) fn describe_file(file: &Arc<File>, task: &Task) -> Vec<u8> {
     if let Some(path) = file.path() {
         let description = describe(path, &task.fs().root());
-        return if description.path.first() == Some(&b'/') { path_of(path, &task.fs().root()) } else { description.path };
+        return if description.path.first() == Some(&b'/') {
+            path_of(path, &task.fs().root())
+        } else {
+            description.path
+        };
     }
     if let Some(inode) = file.inode() {
         let ino = inode.attr().map_or(0, |attr| attr.ino);
@@ -256,7 +266,11 @@ pub(super) fn descriptor_info(kernel: &Kernel, who: &Who, fd: i32) -> Result<Vec
     let offset = *file.offset.lock();
     let ino = file.inode().and_then(|inode| inode.attr().ok()).map_or(0, |attr| attr.ino);
     let mut text = String::new();
-    let _ = write!(text, "pos:\t{offset}\nflags:\t0{:o}\nmnt_id:\t1\nino:\t{ino}\n", file.flags() | close_on_exec);
+    let _ = write!(
+        text,
+        "pos:\t{offset}\nflags:\t0{:o}\nmnt_id:\t1\nino:\t{ino}\n",
+        file.flags() | close_on_exec
+    );
     text.push_str(&file.ops().fdinfo());
     Ok(text.into_bytes())
 }

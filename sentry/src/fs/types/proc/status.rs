@@ -10,7 +10,10 @@ use crate::{
     kernel::Kernel,
     limits::RLIM_INFINITY,
     mm::Sizes,
-    signal::{NSIG, SigSet, action::{SIG_DFL, SIG_IGN}},
+    signal::{
+        NSIG, SigSet,
+        action::{SIG_DFL, SIG_IGN},
+    },
     task::{Pid, Task},
 };
 
@@ -81,9 +84,10 @@ pub(super) fn stat(kernel: &Kernel, who: &Who, _task: &Task) -> Result<Vec<u8>> 
     });
     let (pending, blocked, ignored, caught) = signal_sets(&facts);
     let info = facts.task.as_ref().and_then(|task| task.mm().ok()).map(|mm| (mm.info(), mm.heap()));
-    let (code, data, stack, args, env, brk) = info.map_or(((0, 0), (0, 0), 0, (0, 0), (0, 0), 0), |(info, heap)| {
-        (info.code, info.data, info.stack_top, info.args, info.environment, heap.0)
-    });
+    let (code, data, stack, args, env, brk) = info
+        .map_or(((0, 0), (0, 0), 0, (0, 0), (0, 0), 0), |(info, heap)| {
+            (info.code, info.data, info.stack_top, info.args, info.environment, heap.0)
+        });
     let text = format!(
         "{} ({}) {} {} {} {} {} {} 4194304 0 0 0 0 {} 0 {} 0 {} {nice} {} 0 {} {} {} 18446744073709551615 {} {} {stack} 0 0 {} {} {} {} 0 0 0 17 0 {rt_priority} {policy} 0 0 0 {} {} {brk} {} {} {} {} 0\n",
         who.id(),
@@ -137,7 +141,8 @@ pub(super) fn statm(kernel: &Kernel, who: &Who, _task: &Task) -> Result<Vec<u8>>
     let pages = |bytes: u64| bytes / PAGE_SIZE;
     let (sizes, resident) = (facts.sizes, pages(facts.resident));
     let data = pages(sizes.data + sizes.stack);
-    Ok(format!("{} {resident} {} {} 0 {data} 0\n", pages(sizes.total), resident / 2, pages(sizes.code)).into_bytes())
+    Ok(format!("{} {resident} {} {} 0 {data} 0\n", pages(sizes.total), resident / 2, pages(sizes.code))
+        .into_bytes())
 }
 
 pub(super) fn status(kernel: &Kernel, who: &Who, _task: &Task) -> Result<Vec<u8>> {
@@ -167,7 +172,11 @@ pub(super) fn status(kernel: &Kernel, who: &Who, _task: &Task) -> Result<Vec<u8>
     let fds = task.files().map_or(0, |files| files.open_count());
     let groups: String = creds.groups.iter().map(|gid| format!("{gid} ")).collect();
     let _ = writeln!(text, "FDSize:\t{}\nGroups:\t{groups}", fds.next_power_of_two().max(64));
-    let _ = writeln!(text, "NStgid:\t{pid}\nNSpid:\t{id}\nNSpgid:\t{}\nNSsid:\t{}\nKthread:\t0", facts.pgid, facts.sid);
+    let _ = writeln!(
+        text,
+        "NStgid:\t{pid}\nNSpid:\t{id}\nNSpgid:\t{}\nNSsid:\t{}\nKthread:\t0",
+        facts.pgid, facts.sid
+    );
     for (name, bytes) in [
         ("VmPeak", facts.sizes.total),
         ("VmSize", facts.sizes.total),

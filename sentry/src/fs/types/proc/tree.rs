@@ -80,7 +80,9 @@ pub(super) static ROOT: &[Entry] = &[
     text("cgroups", |_, _| b"#subsys_name\thierarchy\tnum_cgroups\tenabled\n".to_vec()),
     text("cmdline", |_, _| b"console=hvc0\n".to_vec()),
     text("cpuinfo", |kernel, _| kernel.host.cpuinfo.clone().into_bytes()),
-    text("devices", |_, _| b"Character devices:\n  1 mem\n  5 /dev/tty\n  5 /dev/console\n  5 /dev/ptmx\n136 pts\n\nBlock devices:\n".to_vec()),
+    text("devices", |_, _| {
+        b"Character devices:\n  1 mem\n  5 /dev/tty\n  5 /dev/console\n  5 /dev/ptmx\n136 pts\n\nBlock devices:\n".to_vec()
+    }),
     text("filesystems", system::filesystems),
     text("loadavg", system::loadavg),
     text("meminfo", system::meminfo),
@@ -100,9 +102,15 @@ pub(super) static ROOT: &[Entry] = &[
 ];
 
 static SYSVIPC: &[Entry] = &[
-    text("msg", |_, _| b"       key      msqid perms      cbytes       qnum lspid lrpid   uid   gid  cuid  cgid      stime      rtime      ctime\n".to_vec()),
-    text("sem", |_, _| b"       key      semid perms      nsems   uid   gid  cuid  cgid      otime      ctime\n".to_vec()),
-    text("shm", |_, _| b"       key      shmid perms                  size  cpid  lpid nattch   uid   gid  cuid  cgid      atime      dtime      ctime                   rss                  swap\n".to_vec()),
+    text("msg", |_, _| {
+        b"       key      msqid perms      cbytes       qnum lspid lrpid   uid   gid  cuid  cgid      stime      rtime      ctime\n".to_vec()
+    }),
+    text("sem", |_, _| {
+        b"       key      semid perms      nsems   uid   gid  cuid  cgid      otime      ctime\n".to_vec()
+    }),
+    text("shm", |_, _| {
+        b"       key      shmid perms                  size  cpid  lpid nattch   uid   gid  cuid  cgid      atime      dtime      ctime                   rss                  swap\n".to_vec()
+    }),
 ];
 
 /// /proc/PID/net.
@@ -144,19 +152,25 @@ static SYS_FS: &[Entry] = &[
     directory("epoll", &[constant!("max_user_watches", "1048576")]),
     constant!("file-max", "1048576"),
     constant!("file-nr", "1024\t0\t1048576"),
-    directory("inotify", &[
-        constant!("max_queued_events", "16384"),
-        constant!("max_user_instances", "128"),
-        constant!("max_user_watches", "1048576"),
-    ]),
+    directory(
+        "inotify",
+        &[
+            constant!("max_queued_events", "16384"),
+            constant!("max_user_instances", "128"),
+            constant!("max_user_watches", "1048576"),
+        ],
+    ),
     constant!("lease-break-time", "45"),
-    directory("mqueue", &[
-        constant!("msg_default", "10"),
-        constant!("msg_max", "10"),
-        constant!("msgsize_default", "8192"),
-        constant!("msgsize_max", "8192"),
-        constant!("queues_max", "256"),
-    ]),
+    directory(
+        "mqueue",
+        &[
+            constant!("msg_default", "10"),
+            constant!("msg_max", "10"),
+            constant!("msgsize_default", "8192"),
+            constant!("msgsize_max", "8192"),
+            constant!("queues_max", "256"),
+        ],
+    ),
     constant!("nr_open", "1048576"),
     constant!("overflowgid", "65534"),
     constant!("overflowuid", "65534"),
@@ -189,12 +203,15 @@ static SYS_KERNEL: &[Entry] = &[
     constant!("perf_event_paranoid", "3"),
     sysctl("pid_max", sysctl::pid_max),
     constant!("printk", "4\t4\t1\t7"),
-    directory("random", &[
-        sysctl("boot_id", sysctl::boot_id),
-        constant!("entropy_avail", "256"),
-        constant!("poolsize", "256"),
-        sysctl("uuid", sysctl::uuid),
-    ]),
+    directory(
+        "random",
+        &[
+            sysctl("boot_id", sysctl::boot_id),
+            constant!("entropy_avail", "256"),
+            constant!("poolsize", "256"),
+            sysctl("uuid", sysctl::uuid),
+        ],
+    ),
     constant!("randomize_va_space", "2"),
     constant!("sched_rr_timeslice_ms", "100"),
     constant!("seccomp", "0"),
@@ -209,46 +226,56 @@ static SYS_KERNEL: &[Entry] = &[
 ];
 
 static SYS_NET: &[Entry] = &[
-    directory("core", &[
-        constant!("netdev_max_backlog", "1000"),
-        constant!("optmem_max", "131072"),
-        constant!("rmem_default", "212992"),
-        constant!("rmem_max", "212992"),
-        constant!("somaxconn", "4096"),
-        constant!("wmem_default", "212992"),
-        constant!("wmem_max", "212992"),
-    ]),
-    directory("ipv4", &[
-        constant!("ip_default_ttl", "64"),
-        constant!("ip_forward", "0"),
-        constant!("ip_local_port_range", "32768\t60999"),
-        constant!("ip_local_reserved_ports", ""),
-        constant!("ip_nonlocal_bind", "0"),
-        constant!("ip_unprivileged_port_start", "1024"),
-        constant!("ping_group_range", "1\t0"),
-        constant!("tcp_allowed_congestion_control", "reno cubic"),
-        constant!("tcp_available_congestion_control", "reno cubic"),
-        constant!("tcp_congestion_control", "cubic"),
-        constant!("tcp_fin_timeout", "60"),
-        constant!("tcp_keepalive_intvl", "75"),
-        constant!("tcp_keepalive_probes", "9"),
-        constant!("tcp_keepalive_time", "7200"),
-        constant!("tcp_max_syn_backlog", "4096"),
-        constant!("tcp_rmem", "4096\t131072\t6291456"),
-        constant!("tcp_sack", "1"),
-        constant!("tcp_syn_retries", "6"),
-        constant!("tcp_syncookies", "1"),
-        constant!("tcp_timestamps", "1"),
-        constant!("tcp_window_scaling", "1"),
-        constant!("tcp_wmem", "4096\t16384\t4194304"),
-    ]),
-    directory("ipv6", &[
-        directory("conf", &[
-            directory("all", &[constant!("disable_ipv6", "0")]),
-            directory("default", &[constant!("disable_ipv6", "0")]),
-            directory("lo", &[constant!("disable_ipv6", "0")]),
-        ]),
-    ]),
+    directory(
+        "core",
+        &[
+            constant!("netdev_max_backlog", "1000"),
+            constant!("optmem_max", "131072"),
+            constant!("rmem_default", "212992"),
+            constant!("rmem_max", "212992"),
+            constant!("somaxconn", "4096"),
+            constant!("wmem_default", "212992"),
+            constant!("wmem_max", "212992"),
+        ],
+    ),
+    directory(
+        "ipv4",
+        &[
+            constant!("ip_default_ttl", "64"),
+            constant!("ip_forward", "0"),
+            constant!("ip_local_port_range", "32768\t60999"),
+            constant!("ip_local_reserved_ports", ""),
+            constant!("ip_nonlocal_bind", "0"),
+            constant!("ip_unprivileged_port_start", "1024"),
+            constant!("ping_group_range", "1\t0"),
+            constant!("tcp_allowed_congestion_control", "reno cubic"),
+            constant!("tcp_available_congestion_control", "reno cubic"),
+            constant!("tcp_congestion_control", "cubic"),
+            constant!("tcp_fin_timeout", "60"),
+            constant!("tcp_keepalive_intvl", "75"),
+            constant!("tcp_keepalive_probes", "9"),
+            constant!("tcp_keepalive_time", "7200"),
+            constant!("tcp_max_syn_backlog", "4096"),
+            constant!("tcp_rmem", "4096\t131072\t6291456"),
+            constant!("tcp_sack", "1"),
+            constant!("tcp_syn_retries", "6"),
+            constant!("tcp_syncookies", "1"),
+            constant!("tcp_timestamps", "1"),
+            constant!("tcp_window_scaling", "1"),
+            constant!("tcp_wmem", "4096\t16384\t4194304"),
+        ],
+    ),
+    directory(
+        "ipv6",
+        &[directory(
+            "conf",
+            &[
+                directory("all", &[constant!("disable_ipv6", "0")]),
+                directory("default", &[constant!("disable_ipv6", "0")]),
+                directory("lo", &[constant!("disable_ipv6", "0")]),
+            ],
+        )],
+    ),
     directory("unix", &[constant!("max_dgram_qlen", "10")]),
 ];
 

@@ -237,7 +237,9 @@ impl Inode for PtsInode {
         match self.fs.upgrade() {
             Some(fs) => fs,
             // Only while the sandbox ends.
-            None => Arc::new(DevPts { kernel: Weak::new(), dev: 0, slaves: Mutex::default(), this: Weak::new() }),
+            None => {
+                Arc::new(DevPts { kernel: Weak::new(), dev: 0, slaves: Mutex::default(), this: Weak::new() })
+            }
         }
     }
 }

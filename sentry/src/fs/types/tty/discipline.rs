@@ -3,9 +3,9 @@
 use std::collections::VecDeque;
 
 use super::termios::{
-    ECHO, ECHOCTL, ECHOE, ECHOK, ECHOKE, ECHONL, ICANON, ICRNL, IEXTEN, IGNCR, INLCR, ISIG, ISTRIP, IUTF8, IXANY, IXON,
-    NOFLSH, OCRNL, OLCUC, ONLCR, ONLRET, ONOCR, OPOST, TABDLY, Termios, VEOF, VEOL, VEOL2, VERASE, VINTR, VKILL, VLNEXT, VMIN,
-    VQUIT, VREPRINT, VSTART, VSTOP, VSUSP, VWERASE, XTABS,
+    ECHO, ECHOCTL, ECHOE, ECHOK, ECHOKE, ECHONL, ICANON, ICRNL, IEXTEN, IGNCR, INLCR, ISIG, ISTRIP, IUTF8,
+    IXANY, IXON, NOFLSH, OCRNL, OLCUC, ONLCR, ONLRET, ONOCR, OPOST, TABDLY, Termios, VEOF, VEOL, VEOL2,
+    VERASE, VINTR, VKILL, VLNEXT, VMIN, VQUIT, VREPRINT, VSTART, VSTOP, VSUSP, VWERASE, XTABS,
 };
 use crate::signal::{SIGINT, SIGQUIT, SIGTSTP};
 
@@ -383,7 +383,8 @@ impl Discipline {
         if termios.has_local(ICANON) {
             return !self.ready.is_empty();
         }
-        let wanted = if termios.number(super::termios::VTIME) == 0 { usize::from(termios.number(VMIN)) } else { 1 };
+        let wanted =
+            if termios.number(super::termios::VTIME) == 0 { usize::from(termios.number(VMIN)) } else { 1 };
         self.ready.len() >= wanted.max(1)
     }
 

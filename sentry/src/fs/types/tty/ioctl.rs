@@ -104,7 +104,13 @@ pub(super) fn master(cx: &mut ThreadCx, master: &Master, request: u32, arg: u64)
 }
 
 /// On a slave.
-pub(super) fn slave(cx: &mut ThreadCx, slave: &Slave, _file: &Arc<File>, request: u32, arg: u64) -> Result<u64> {
+pub(super) fn slave(
+    cx: &mut ThreadCx,
+    slave: &Slave,
+    _file: &Arc<File>,
+    request: u32,
+    arg: u64,
+) -> Result<u64> {
     let pty = Arc::clone(slave.pty());
     let at = UserAddr(arg);
     if pty.state.lock().hung_up && request != TIOCGPGRP {
@@ -148,7 +154,8 @@ fn common(cx: &mut ThreadCx, pty: &Arc<Pty>, request: u32, arg: u64) -> Result<u
         TCGETA => {
             let termios = pty.state.lock().termios;
             let words = [termios.input, termios.output, termios.control, termios.local];
-            let mut bytes: Vec<u8> = words.iter().flat_map(|word| word.to_le_bytes().into_iter().take(2)).collect();
+            let mut bytes: Vec<u8> =
+                words.iter().flat_map(|word| word.to_le_bytes().into_iter().take(2)).collect();
             bytes.push(termios.line);
             bytes.extend(termios.chars.iter().take(8));
             bytes.push(0);

@@ -33,8 +33,7 @@ pub(super) fn check(pty: &Pty, task: &Task, signo: i32) -> Result<()> {
     if foreground == 0 || foreground == pgid {
         return Ok(());
     }
-    let ignored =
-        task.blocked().has(signo) || task.group.handlers.read().get(signo).handler == SIG_IGN;
+    let ignored = task.blocked().has(signo) || task.group.handlers.read().get(signo).handler == SIG_IGN;
     if ignored {
         return if signo == SIGTTIN { Err(Errno::EIO) } else { Ok(()) };
     }

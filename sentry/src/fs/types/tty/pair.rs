@@ -161,7 +161,8 @@ impl Pty {
     fn signal_foreground(&self, signo: i32) {
         let Some(kernel) = self.kernel.upgrade() else { return };
         let session = self.state.lock().session;
-        let foreground = session.and_then(|sid| kernel.tasks.lock().session(sid).map(|session| session.foreground));
+        let foreground =
+            session.and_then(|sid| kernel.tasks.lock().session(sid).map(|session| session.foreground));
         if let Some(pgid) = foreground.filter(|&pgid| pgid > 0) {
             send::send_to_pgrp(&kernel, pgid, SigInfo::kernel(signo));
         }

@@ -69,10 +69,18 @@ impl FileOps for Slave {
             }
             let termios = state.termios;
             let raw = !termios.has_local(ICANON);
-            if raw && !state.discipline.has_input(&termios) && termios.number(VMIN) > 0 && state.discipline.readable() == 0 {
+            if raw
+                && !state.discipline.has_input(&termios)
+                && termios.number(VMIN) > 0
+                && state.discipline.readable() == 0
+            {
                 return Err(Errno::EAGAIN);
             }
-            if raw && termios.number(VMIN) > 0 && termios.number(VTIME) == 0 && !state.discipline.has_input(&termios) {
+            if raw
+                && termios.number(VMIN) > 0
+                && termios.number(VTIME) == 0
+                && !state.discipline.has_input(&termios)
+            {
                 return Err(Errno::EAGAIN);
             }
             match state.discipline.read(&termios, max) {
