@@ -29,6 +29,7 @@ use crate::{
         cgroup::Cgroup,
         hints,
         launch::{Plan, Sandbox, launch},
+        terminal::RawTerminal,
     },
     spec::{self, Container},
     state::{Locked, ProcessId, State},
@@ -60,8 +61,7 @@ pub struct CreateArgs {
 /// # Errors
 /// The bundle is not acceptable, or the sandbox cannot be set up. Nothing is left behind then.
 pub fn create(global: &Global, args: &CreateArgs) -> Result<()> {
-    let (sandbox, _, _) = set_up(global, args, Style::Detached { start: false })?;
-    sandbox.detach();
+    set_up(global, args, Style::Detached { start: false })?.sandbox.detach();
     Ok(())
 }
 
@@ -77,8 +77,17 @@ pub(super) enum Style {
     Attached,
 }
 
-/// Sets a container up and remembers it. Returns its processes, its state, and its directory, locked.
-pub(super) fn set_up(global: &Global, args: &CreateArgs, style: Style) -> Result<(Sandbox, State, Locked)> {
+/// A container that has been set up.
+pub(super) struct Created {
+    pub(super) sandbox: Sandbox,
+    /// This process's terminal, if the container's first process has it.
+    pub(super) terminal: Option<RawTerminal>,
+    pub(super) state: State,
+    pub(super) locked: Locked,
+}
+
+/// Sets a container up and remembers it.
+pub(super) fn set_up(global: &Global, args: &CreateArgs, style: Style) -> Result<Created> {
     global.check_network()?;
     let container = spec::load(&args.bundle, global.overlay2)?;
     if !container.annotations.is_empty() {
@@ -88,7 +97,7 @@ pub(super) fn set_up(global: &Global, args: &CreateArgs, style: Style) -> Result
     let locked = store.create(&args.id)?;
     let socket = store.control_socket(&args.id);
     match start(global, args, style, container, &locked, &socket) {
-        Ok((sandbox, state)) => Ok((sandbox, state, locked)),
+        Ok((sandbox, state, terminal)) => Ok(Created { sandbox, terminal, state, locked }),
         Err(error) => {
             let _ = locked.remove();
             Err(error)
@@ -103,17 +112,19 @@ fn start(
     container: Container,
     locked: &Locked,
     socket: &Path,
-) -> Result<(Sandbox, State)> {
+) -> Result<(Sandbox, State, Option<RawTerminal>)> {
     let log = global.open_debug_log("create", &args.id)?;
     let mut attachments = Attachments::default();
     let strace = global.strace(log.as_ref(), &mut attachments)?;
     let mut process = container.process.clone();
+    let mut terminal = None;
     match (container.terminal, style) {
         (false, _) => process.stdio = standard_streams(&mut attachments)?,
         (true, Style::Attached) if args.console_socket.is_none() => {
-            let stdin = std::io::stdin();
-            let (rows, cols) = crate::sandbox::terminal::size(stdin.as_fd());
-            process.terminal = Some(Terminal { wire: attachments.attach_copy(stdin.as_fd())?, rows, cols });
+            let own = RawTerminal::new(std::io::stdin().as_fd())?;
+            let (rows, cols) = own.size();
+            process.terminal = Some(Terminal { wire: attachments.attach_copy(own.as_fd())?, rows, cols });
+            terminal = Some(own);
         }
         (true, _) => {
             let path = args.console_socket.as_ref().ok_or_else(|| {
@@ -161,7 +172,7 @@ fn start(
     if let Some(path) = &args.pid_file {
         write_pid_file(path, state.sentry.pid)?;
     }
-    Ok((sandbox, state))
+    Ok((sandbox, state, terminal))
 }
 
 fn wait_until_ready(sandbox: &mut Sandbox) -> Result<()> {

@@ -58,9 +58,9 @@ pub struct RunArgs {
     /// Give the program a terminal.
     #[arg(short = 't', long)]
     tty: bool,
-    /// Pass standard input on. It always is; for those used to docker.
-    #[arg(short = 'i', long)]
-    interactive: bool,
+    /// Standard input is always passed on: no effect, for those used to docker.
+    #[arg(short = 'i', long = "interactive")]
+    _interactive: bool,
     /// Network: `none` is a loopback device and nothing else.
     #[arg(long, value_name = "MODE", default_value = "none")]
     net: String,

@@ -232,8 +232,3 @@ fn forward(sandbox: &mut Sandbox, signal: Signal, terminal: Option<&RawTerminal>
         }
     }
 }
-
-/// Reports whether a descriptor is a terminal.
-pub fn is_terminal(fd: BorrowedFd<'_>) -> bool {
-    host::tty::window_size(fd).is_ok()
-}

@@ -97,6 +97,7 @@ fn wants_a_terminal_without_one() {
     let scratch = Scratch::new();
     scratch.configure(&[]);
     fails(&scratch, &["create", "box"], 125, "--console-socket");
+    fails(&scratch, &["run", "box"], 125, "not a terminal");
     assert_eq!(entries(&scratch.state()), [""; 0]);
 }
 
