@@ -18,7 +18,7 @@ use std::{
     net::{IpAddr, SocketAddr},
     sync::{
         Arc, OnceLock, Weak,
-        atomic::{AtomicI32, AtomicU64, AtomicUsize, Ordering},
+        atomic::{AtomicBool, AtomicI32, AtomicU64, AtomicUsize, Ordering},
     },
     time::{Duration, Instant},
 };
@@ -127,7 +127,8 @@ struct Listener {
     waiting: VecDeque<Weak<Tcp>>,
 }
 
-/// Urgent data (tcp(7)): one byte, which is not in the stream but has a place in it.
+/// Urgent data (tcp(7)): one byte, which has a place in the stream. It is in the stream too if the receiver wants it so
+/// (`SO_OOBINLINE`) when it arrives; then it counts as taken.
 #[derive(Clone, Copy, Debug)]
 struct Urgent {
     /// How many bytes of the stream come before it.
@@ -146,6 +147,8 @@ pub struct Tcp {
     notify: OnceLock<Arc<dyn Notify>>,
     /// The pending error; zero for none.
     error: AtomicI32,
+    /// Urgent data is part of the stream (`SO_OOBINLINE`).
+    inline: AtomicBool,
     send_capacity: AtomicUsize,
     receive_capacity: AtomicUsize,
     /// Bytes sent and received, for `TCP_INFO`.
@@ -177,6 +180,7 @@ impl Stack {
             state: Mutex::default(),
             notify: OnceLock::new(),
             error: AtomicI32::new(0),
+            inline: AtomicBool::new(false),
             send_capacity: AtomicUsize::new(DEFAULT_CAPACITY),
             receive_capacity: AtomicUsize::new(DEFAULT_CAPACITY),
             sent: AtomicU64::new(0),
@@ -228,6 +232,11 @@ impl Tcp {
     /// Whether an error is pending.
     pub fn has_error(&self) -> bool {
         self.error.load(Ordering::Acquire) != 0
+    }
+
+    /// `SO_OOBINLINE`.
+    pub fn set_inline(&self, on: bool) {
+        self.inline.store(on, Ordering::Relaxed);
     }
 
     /// `SO_REUSEADDR` or `SO_REUSEPORT` changed.

@@ -196,9 +196,18 @@ fn urgent_data_has_a_place_but_is_not_in_the_stream() {
     assert!(!b.at_mark());
     assert_eq!(recv(&b, 100).unwrap(), b"before");
     assert!(b.at_mark());
-    assert_eq!(b.recv_urgent(false, false), Ok(b'!'));
-    assert_eq!(b.recv_urgent(false, false), Err(Errno::EINVAL));
+    assert_eq!(b.recv_urgent(false), Ok(b'!'));
+    assert_eq!(b.recv_urgent(false), Err(Errno::EINVAL));
     assert_eq!(recv(&b, 100).unwrap(), b"after");
+    assert!(!b.at_mark());
+    b.set_inline(true);
+    send(&a, b"ABOR\r").unwrap();
+    a.send_urgent(b'\n').unwrap();
+    assert_eq!(recv(&b, 100).unwrap(), b"ABOR\r");
+    assert!(b.at_mark());
+    assert_eq!(b.recv_urgent(false), Err(Errno::EINVAL));
+    assert_eq!(b.ready(1).0 & IN, IN);
+    assert_eq!(recv(&b, 100).unwrap(), b"\n");
     assert!(!b.at_mark());
 }
 

@@ -17,8 +17,6 @@ pub struct TcpRecv {
     pub peek: bool,
     /// At most so many bytes.
     pub max: usize,
-    /// Urgent data is part of the stream (`SO_OOBINLINE`).
-    pub inline: bool,
     /// `EAGAIN` while there is less and more may come.
     pub at_least: usize,
 }
@@ -80,8 +78,15 @@ impl Tcp {
     pub fn send_urgent(&self, byte: u8) -> Result<()> {
         let peer = self.peer_for_sending()?;
         let at = peer.inbox.positions().1;
-        peer.state.lock().urgent = Some(Urgent { at, byte, taken: false });
-        peer.announce(Ready::URGENT);
+        let inline = peer.inline.load(Ordering::Relaxed);
+        if inline {
+            peer.inbox.write(1, &mut None, &mut |into| {
+                into.fill(byte);
+                Ok(into.len())
+            })?;
+        }
+        peer.state.lock().urgent = Some(Urgent { at, byte, taken: inline });
+        peer.announce(Ready::URGENT.with(Ready::READ));
         Ok(())
     }
 
@@ -89,13 +94,13 @@ impl Tcp {
     ///
     /// # Errors
     /// `EINVAL` if there is none, or it was taken, or it is part of the stream.
-    pub fn recv_urgent(&self, peek: bool, inline: bool) -> Result<u8> {
+    pub fn recv_urgent(&self, peek: bool) -> Result<u8> {
         let mut state = self.state.lock();
         if matches!(state.phase, Phase::Closed | Phase::Failed | Phase::Listening) {
             return Err(Errno::ENOTCONN);
         }
         match &mut state.urgent {
-            Some(urgent) if !urgent.taken && !inline => {
+            Some(urgent) if !urgent.taken => {
                 urgent.taken = !peek;
                 Ok(urgent.byte)
             }
@@ -133,12 +138,6 @@ impl Tcp {
             if before > 0 {
                 // A read stops at the mark.
                 left = left.min(before);
-            } else if want.inline && !urgent.taken && left > 0 {
-                let took = sink(&[urgent.byte])?;
-                if !want.peek && took > 0 {
-                    self.state.lock().urgent = None;
-                }
-                return Ok(took);
             } else if !want.peek && urgent.at < consumed {
                 self.state.lock().urgent = None;
             }

@@ -5,9 +5,9 @@ use std::{sync::Arc, time::Instant};
 use linux_abi::{
     Errno, Result,
     socket::{
-        IP_MTU, IPV6_V6ONLY, MSG_FASTOPEN, MSG_OOB, MSG_PEEK, MSG_TRUNC, SO_RCVBUF, SO_RCVBUFFORCE,
-        SO_RCVLOWAT, SO_REUSEADDR, SO_REUSEPORT, SO_SNDBUF, SO_SNDBUFFORCE, SOL_IP, SOL_IPV6, SOL_SOCKET,
-        SOL_TCP, SOMAXCONN, TCP_CONGESTION, TCP_INFO, TCP_MAXSEG,
+        IP_MTU, IPV6_V6ONLY, MSG_FASTOPEN, MSG_OOB, MSG_PEEK, MSG_TRUNC, SO_OOBINLINE, SO_RCVBUF,
+        SO_RCVBUFFORCE, SO_RCVLOWAT, SO_REUSEADDR, SO_REUSEPORT, SO_SNDBUF, SO_SNDBUFFORCE, SOL_IP, SOL_IPV6,
+        SOL_SOCKET, SOL_TCP, SOMAXCONN, TCP_CONGESTION, TCP_INFO, TCP_MAXSEG,
     },
 };
 use netstack::{
@@ -61,6 +61,7 @@ impl TcpSocket {
         congestion: &'static str,
         sockfs: Arc<SockFs>,
     ) -> Arc<TcpSocket> {
+        tcp.set_inline(base.flags().contains(Flags::OOBINLINE));
         tcp.set_notify(notifier(&base));
         tcp.set_owner(base.inode.number(), base.inode.uid());
         Arc::new(TcpSocket { base, tcp, options, congestion: Mutex::new(congestion), sockfs })
@@ -200,9 +201,8 @@ impl Socket for TcpSocket {
 
     fn recv(&self, _caller: Caller<'_>, args: &RecvArgs, sink: &mut dyn Sink) -> Result<Received> {
         let peek = args.flags & MSG_PEEK != 0;
-        let inline = self.base.flags().contains(Flags::OOBINLINE);
         if args.flags & MSG_OOB != 0 {
-            let byte = self.tcp.recv_urgent(peek, inline)?;
+            let byte = self.tcp.recv_urgent(peek)?;
             let fits = sink.remaining() > 0;
             let bytes = if fits { sink.put(&[byte])? } else { 0 };
             let flags = MSG_OOB | if fits { 0 } else { MSG_TRUNC };
@@ -212,7 +212,7 @@ impl Socket for TcpSocket {
         if max == 0 {
             return Ok(Received::default());
         }
-        let want = TcpRecv { peek, max, inline, at_least: args.at_least };
+        let want = TcpRecv { peek, max, at_least: args.at_least };
         let bytes = if args.flags & MSG_TRUNC != 0 {
             // tcp(7): the bytes are thrown away.
             self.tcp.recv(want, &mut |bytes| Ok(bytes.len()))?
@@ -280,6 +280,7 @@ impl Socket for TcpSocket {
                 let flags = self.base.flags();
                 self.tcp.set_reuse(flags.contains(Flags::REUSEADDR), flags.contains(Flags::REUSEPORT));
             }
+            SO_OOBINLINE => self.tcp.set_inline(self.base.flags().contains(Flags::OOBINLINE)),
             SO_RCVLOWAT => self.base.queue.wake(Events::IN | Events::RDNORM),
             _ => {}
         }
