@@ -111,15 +111,15 @@ fn check_program(
         let listed = expected.lists(&name, &test);
         match verdict {
             Verdict::Passed if listed => {
-                failures.push(format!("{name} {test}: passes: take it out of expectations.txt"))
+                failures.push(format!("{name} {test}: passes: take it out of expectations.txt"));
             }
             Verdict::Passed => counts[0] += 1,
             _ if listed => counts[3] += 1,
             Verdict::Skipped(_) if place == Place::Native || runs_as_skip(&name, &test, as_user) => {
-                counts[2] += 1
+                counts[2] += 1;
             }
             Verdict::Skipped(reason) => {
-                failures.push(format!("{name} {test}: skipped, though not natively: {reason}"))
+                failures.push(format!("{name} {test}: skipped, though not natively: {reason}"));
             }
             Verdict::Failed(text) => {
                 counts[1] += 1;
@@ -284,7 +284,8 @@ impl Expectations {
                     }
                 }
                 _ => {
-                    errors.push(format!("expectations.txt: `{line}` lacks platform, program, test or reason"))
+                    errors
+                        .push(format!("expectations.txt: `{line}` lacks platform, program, test or reason"));
                 }
             }
         }

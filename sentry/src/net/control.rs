@@ -28,11 +28,14 @@ pub const fn space(len: usize) -> usize {
     HEADER + len.next_multiple_of(8)
 }
 
+/// Told the level, type and data of each control message.
+pub type Visit<'a> = &'a mut dyn FnMut(i32, i32, &[u8]) -> Result<()>;
+
 /// Walks the headers of a control buffer: calls `visit(level, type, data)` for each.
 ///
 /// # Errors
 /// `EINVAL` for a malformed header (`CMSG_OK`), or `visit`'s.
-pub fn parse(buffer: &[u8], visit: &mut dyn FnMut(i32, i32, &[u8]) -> Result<()>) -> Result<()> {
+pub fn parse(buffer: &[u8], visit: Visit<'_>) -> Result<()> {
     let mut at = 0;
     // A remainder too short for a header ends the list (`CMSG_NXTHDR`).
     while let Some(header) = buffer.get(at..at + HEADER) {

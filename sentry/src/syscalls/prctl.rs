@@ -57,7 +57,7 @@ pub fn prctl(cx: &mut ThreadCx, option: i32, arg2: u64, arg3: u64, arg4: u64, ar
             task.parent_death_signal.store(signo, Ordering::Relaxed);
         }
         PR_GET_PDEATHSIG => {
-            cx.write_obj(UserAddr(arg2), &task.parent_death_signal.load(Ordering::Relaxed))?
+            cx.write_obj(UserAddr(arg2), &task.parent_death_signal.load(Ordering::Relaxed))?;
         }
         PR_GET_DUMPABLE => return Ok(u64::from(group.dumpable.load(Ordering::Relaxed))),
         PR_SET_DUMPABLE => match arg2 {

@@ -41,11 +41,14 @@ pub struct ExecRequest {
     pub flags: u32,
 }
 
+/// The dynamic linker a program asks for.
+type Interpreter = (Arc<File>, Headers);
+
 /// A program that was found to be runnable.
 pub(crate) struct Program {
     file: Arc<File>,
     headers: Headers,
-    interpreter: Option<(Arc<File>, Headers)>,
+    interpreter: Option<Interpreter>,
     argv: Vec<Vec<u8>>,
     envp: Vec<Vec<u8>>,
     /// `AT_EXECFN`.
@@ -138,11 +141,7 @@ pub(crate) fn find(task: &Arc<Task>, request: ExecRequest) -> Result<Program> {
     Err(Errno::ELOOP)
 }
 
-fn examine(
-    task: &Arc<Task>,
-    file: &Arc<File>,
-    head: &[u8],
-) -> Result<(Headers, Option<(Arc<File>, Headers)>)> {
+fn examine(task: &Arc<Task>, file: &Arc<File>, head: &[u8]) -> Result<(Headers, Option<Interpreter>)> {
     let headers = elf::read(task, file, head)?;
     let Some(path) = &headers.interpreter else { return Ok((headers, None)) };
     let interpreter = open_exec(task, linux_abi::fcntl::AT_FDCWD, path, Lookup::FOLLOW)?;
@@ -259,7 +258,7 @@ impl ThreadCx {
         let usable = mm.layout().usable;
         let random_pages = |pages: u64| kernel.random_u64() % pages * PAGE_SIZE;
         let stack_limit = self.task.group.limits.lock().soft(RLIMIT_STACK);
-        let stack_size = (stack_limit.min(STACK_MAX).max(32 * PAGE_SIZE) + PAGE_SIZE - 1) & !(PAGE_SIZE - 1);
+        let stack_size = (stack_limit.clamp(32 * PAGE_SIZE, STACK_MAX) + PAGE_SIZE - 1) & !(PAGE_SIZE - 1);
         let stack_top = mm.top_for_stack(usable.end() - random_pages(1 << 16), stack_size)?;
         mm.set_mmap_top(stack_top - stack_size.max(128 << 20) - random_pages(1 << 16) - (1 << 20));
 

@@ -139,7 +139,7 @@ impl FileSystem for SysFs {
     }
 
     fn root(&self) -> Arc<dyn Inode> {
-        SysInode::new(Weak::clone(&self.this), Arc::clone(&self.root))
+        SysInode::make(Weak::clone(&self.this), Arc::clone(&self.root))
     }
 
     fn dev(&self) -> u64 {
@@ -158,7 +158,7 @@ struct SysInode {
 }
 
 impl SysInode {
-    fn new(fs: Weak<SysFs>, entry: Arc<Entry>) -> Arc<dyn Inode> {
+    fn make(fs: Weak<SysFs>, entry: Arc<Entry>) -> Arc<dyn Inode> {
         Arc::new(SysInode { fs, entry, common: InodeCommon::default() })
     }
 }
@@ -213,7 +213,7 @@ impl Inode for SysInode {
         let Content::Directory(children) = &self.entry.content else { return Err(Errno::ENOTDIR) };
         let name = std::str::from_utf8(name).map_err(|_| Errno::ENOENT)?;
         let child = children.get(name).ok_or(Errno::ENOENT)?;
-        Ok(SysInode::new(Weak::clone(&self.fs), Arc::clone(child)))
+        Ok(SysInode::make(Weak::clone(&self.fs), Arc::clone(child)))
     }
 
     fn entries(&self, _task: &Task, from: u64, emit: &mut dyn FnMut(DirEntry<'_>) -> bool) -> Result<()> {

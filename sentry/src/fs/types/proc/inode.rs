@@ -75,12 +75,12 @@ pub(super) struct ProcInode {
 }
 
 impl ProcInode {
-    pub(super) fn new(fs: Weak<ProcFs>, kernel: Weak<Kernel>, node: Node) -> Arc<dyn Inode> {
+    pub(super) fn make(fs: Weak<ProcFs>, kernel: Weak<Kernel>, node: Node) -> Arc<dyn Inode> {
         Arc::new(ProcInode { fs, kernel, node, common: InodeCommon::default() })
     }
 
     fn sibling(&self, node: Node) -> Arc<dyn Inode> {
-        ProcInode::new(self.fs.clone(), self.kernel.clone(), node)
+        ProcInode::make(self.fs.clone(), self.kernel.clone(), node)
     }
 
     fn kernel(&self) -> Result<Arc<Kernel>> {

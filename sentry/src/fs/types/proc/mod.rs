@@ -50,7 +50,7 @@ impl FileSystem for ProcFs {
     }
 
     fn root(&self) -> Arc<dyn Inode> {
-        ProcInode::new(self.this.clone(), self.kernel.clone(), Node::Root)
+        ProcInode::make(self.this.clone(), self.kernel.clone(), Node::Root)
     }
 
     fn dev(&self) -> u64 {
