@@ -35,6 +35,16 @@ use std::{os::fd::BorrowedFd, sync::Arc, time::Duration};
 pub use linux_abi::{Errno, PageRange, UserAddr};
 pub use registers::Registers;
 
+/// Says that the calling thread of the sentry is about to sleep, or will never run guests.
+///
+/// A backend may keep a thread that runs a guest on one processor, beside its guest. That is wrong for a thread that somebody
+/// else will wake, and for threads that such a thread starts, which inherit its affinity: so call this before sleeping for a
+/// guest, and first thing in a thread that does other work. Cheap when there is nothing to do.
+pub fn leave_processor() {
+    #[cfg(target_arch = "x86_64")]
+    systrap::leave_processor();
+}
+
 /// Why [`Context::run`] came back.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Trap {

@@ -15,7 +15,10 @@
 
 use std::{
     cell::Cell,
-    sync::atomic::{AtomicBool, AtomicU32, Ordering},
+    sync::{
+        OnceLock,
+        atomic::{AtomicBool, AtomicU32, Ordering},
+    },
     time::Duration,
 };
 
@@ -68,7 +71,9 @@ pub(super) struct Cpus {
 impl Cpus {
     /// Looks at the caller's affinity, and measures its clocks for some microseconds.
     pub(super) fn new() -> Cpus {
-        let all = process::affinity(0).unwrap_or(CpuSet::only(0));
+        let here = process::affinity(0).unwrap_or(CpuSet::only(0));
+        // Of several platforms, later ones may be started by a thread that has been moved.
+        let all = *EVERYWHERE.get_or_init(|| here);
         let (ticks_per_us, ticks_per_pause) = cpu::calibrate();
         let highest = (0..CpuSet::CAPACITY).rev().find(|cpu| all.has(*cpu)).unwrap_or(0);
         Cpus {
@@ -113,6 +118,18 @@ impl Place {
 thread_local! {
     /// Where this thread of the sentry may run.
     static OWN: Cell<Place> = const { Cell::new(Place::Unknown) };
+}
+
+/// Where threads may run that have no home: where the platform was started.
+static EVERYWHERE: OnceLock<CpuSet> = OnceLock::new();
+
+/// Lets the calling thread run everywhere again: see [`crate::leave_processor`].
+pub(crate) fn leave_processor() {
+    if let (Place::Unknown | Place::Only(_), Some(all)) = (OWN.get(), EVERYWHERE.get())
+        && process::set_affinity(0, all).is_ok()
+    {
+        OWN.set(Place::Everywhere);
+    }
 }
 
 /// Moves the calling thread.

@@ -178,6 +178,7 @@ impl Shared {
 
     /// Until there are no stubs any more.
     fn reap(&self) {
+        crate::leave_processor();
         if let Running::Traced(watch) = &self.running {
             while let Some(pid) = watch.next() {
                 self.ended(pid);

@@ -168,6 +168,7 @@ impl Task {
             return;
         }
         self.set_sleeping(true);
+        platform::leave_processor();
         match deadline {
             None => thread::park(),
             Some(deadline) => thread::park_timeout(deadline.saturating_duration_since(Instant::now())),
