@@ -69,7 +69,7 @@ fn suite(place: Place, as_user: bool) -> Result<(), Failures> {
             found => found,
         },
     };
-    let expected = Expectations::load(place)?;
+    let expected = Expectations::load(place, as_user)?;
     let failures = Mutex::new(Vec::new());
     let queue = Mutex::new(programs.iter().rev().collect::<Vec<_>>());
     let workers = thread::available_parallelism().map_or(1, usize::from);
@@ -270,16 +270,20 @@ fn compile(source: &Path, binary: &Path) -> Result<(), String> {
 struct Expectations(BTreeSet<(String, String)>);
 
 impl Expectations {
-    /// Lines `PLATFORM PROGRAM TEST reason`; platform `*` means every sandbox.
-    fn load(place: Place) -> Result<Expectations, Failures> {
+    /// Lines `PLATFORM PROGRAM TEST reason`; platform `*` means every sandbox, `systrap-user` only the run as a user.
+    fn load(place: Place, as_user: bool) -> Result<Expectations, Failures> {
         let mut entries = BTreeSet::new();
         let mut errors = Vec::new();
         let text = fs::read_to_string(here().join("guest/expectations.txt")).unwrap_or_default();
         for line in text.lines().map(str::trim).filter(|line| !line.is_empty() && !line.starts_with('#')) {
-            let mut words = line.splitn(4, char::is_whitespace);
+            let mut words = line.split_whitespace();
             match (words.next(), words.next(), words.next(), words.next()) {
                 (Some(platform), Some(program), Some(test), Some(_reason)) => {
-                    if place != Place::Native && (platform == "*" || platform == place.name()) {
+                    if place != Place::Native
+                        && (platform == "*"
+                            || platform == place.name()
+                            || (as_user && platform.strip_suffix("-user") == Some(place.name())))
+                    {
                         entries.insert((program.to_owned(), test.to_owned()));
                     }
                 }

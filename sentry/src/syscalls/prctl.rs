@@ -95,11 +95,11 @@ pub fn prctl(cx: &mut ThreadCx, option: i32, arg2: u64, arg3: u64, arg4: u64, ar
         }
         PR_CAPBSET_READ => return Ok(u64::from(task.creds().bounding.contains(capability(arg2)?))),
         PR_CAPBSET_DROP => {
-            let cap = capability(arg2)?;
             let mut creds = Credentials::clone(&task.creds());
             if !creds.capable(Caps::SETPCAP) {
                 return Err(Errno::EPERM.into());
             }
+            let cap = capability(arg2)?;
             creds.bounding.remove(cap);
             task.set_creds(creds);
         }

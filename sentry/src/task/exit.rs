@@ -39,6 +39,8 @@ impl ThreadCx {
     pub(crate) fn exit(mut self, status: ExitStatus) {
         // From here on it can inherit no futex.
         self.task.futexes_left.store(true, Ordering::SeqCst);
+        // Its children belong to another thread of the process before anybody can know that it ends.
+        self.task.kernel.tasks.lock().hand_over_children(self.task.pid(), self.task.tid());
         self.release_memory();
         let task = Arc::clone(&self.task);
         *task.cpu_time.lock() = self.context.cpu_time();
@@ -93,8 +95,6 @@ fn leave_tree(task: &Arc<Task>, status: ExitStatus) {
     let mut tree = kernel.tasks.lock();
     signal_death_to_children(&tree, task);
     if tree.remove_thread(task) > 0 {
-        // Its children now belong to another thread of the process.
-        tree.hand_over_children(task.pid(), task.tid());
         drop(tree);
         // A thread that execs waits for the others to go.
         task.group.child_events.wake(Events::IN);

@@ -144,7 +144,7 @@ impl TaskTree {
     /// The children that thread `tid` of `pid` made belong to another of its threads from now on.
     pub fn hand_over_children(&mut self, pid: Pid, tid: Pid) {
         let Some(process) = self.processes.get(&pid) else { return };
-        let Some(&heir) = process.threads.first() else { return };
+        let Some(&heir) = process.threads.iter().find(|&&other| other != tid) else { return };
         for child in process.children.clone() {
             if let Some(child) = self.processes.get_mut(&child)
                 && child.parent_thread == tid
