@@ -5,7 +5,7 @@ use crate::task::{Task, tree::StopReport, wait};
 
 /// Stops the process of `task` because of `signo`, unless the signal is one that an orphaned process group ignores.
 pub(super) fn begin(task: &Task, signo: i32) {
-    let mut tree = task.kernel.tasks.lock();
+    let tree = task.kernel.tasks.lock();
     let Some(process) = tree.process(task.pid()) else { return };
     if signo != SIGSTOP && tree.is_orphaned(process.pgid, None) {
         return;
@@ -16,10 +16,9 @@ pub(super) fn begin(task: &Task, signo: i32) {
             return;
         }
         signals.stop = StopState::Stopped(signo);
-        signals.report = None;
+        signals.report = Some(StopReport::Stopped(signo));
     }
     let threads = tree.threads_of(task.pid());
-    wait::report_stop(&mut tree, task.pid(), StopReport::Stopped(signo), task.creds().ruid);
     drop(tree);
     for thread in threads {
         if thread.tid() != task.tid() {
@@ -31,13 +30,27 @@ pub(super) fn begin(task: &Task, signo: i32) {
 /// Sleeps while the process is stopped. Only `SIGCONT` and death end it.
 pub(super) fn wait(task: &Task) {
     task.set_stopped(true);
+    report_if_complete(task);
     let running = || (task.group.signals.lock().stop == StopState::Running).then_some(());
     // Interrupted means: must die, which the caller looks at next.
     let _ = task.wait_killable(|| running().or_else(|| task.is_killed().then_some(())));
     task.set_stopped(false);
-    let report = task.group.signals.lock().report.take();
+    let report = task.group.signals.lock().report.take_if(|report| *report == StopReport::Continued);
     if let Some(report) = report {
         let mut tree = task.kernel.tasks.lock();
+        wait::report_stop(&mut tree, task.pid(), report, task.creds().ruid);
+    }
+}
+
+/// Tells the parent that the process has stopped, once its last thread has (`do_notify_parent_cldstop`).
+pub(crate) fn report_if_complete(task: &Task) {
+    let mut tree = task.kernel.tasks.lock();
+    if !tree.threads_of(task.pid()).iter().all(|thread| thread.is_stopped()) {
+        return;
+    }
+    let stopped = |report: &mut StopReport| matches!(report, StopReport::Stopped(_));
+    let report = task.group.signals.lock().report.take_if(stopped);
+    if let Some(report) = report {
         wait::report_stop(&mut tree, task.pid(), report, task.creds().ruid);
     }
 }

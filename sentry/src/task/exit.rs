@@ -96,6 +96,7 @@ fn leave_tree(task: &Arc<Task>, status: ExitStatus) {
     signal_death_to_children(&tree, task);
     if tree.remove_thread(task) > 0 {
         drop(tree);
+        crate::signal::stop::report_if_complete(task);
         // A thread that execs waits for the others to go.
         task.group.child_events.wake(Events::IN);
         for other in kernel.tasks.lock().threads_of(task.pid()) {

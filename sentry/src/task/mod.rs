@@ -420,6 +420,11 @@ impl Task {
         }
     }
 
+    /// Whether job control has stopped the task.
+    pub fn is_stopped(&self) -> bool {
+        self.stopped.load(Ordering::Relaxed)
+    }
+
     /// Marks the task as stopped by job control.
     pub fn set_stopped(&self, on: bool) {
         self.stopped.store(on, Ordering::Relaxed);
