@@ -45,6 +45,15 @@ pub fn leave_processor() {
     systrap::leave_processor();
 }
 
+/// The processor that the calling thread is kept on, beside its guest.
+#[must_use]
+pub fn home() -> Option<u32> {
+    #[cfg(target_arch = "x86_64")]
+    return systrap::home();
+    #[cfg(not(target_arch = "x86_64"))]
+    None
+}
+
 /// Why [`Context::run`] came back.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Trap {

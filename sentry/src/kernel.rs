@@ -25,7 +25,7 @@ use crate::{
             tmpfs::{TmpFs, TmpOptions},
         },
     },
-    task::{Pid, futex::FutexTable, tree::TaskTree, wait::ExitStatus},
+    task::{Pid, futex::FutexTable, pool::ThreadPool, tree::TaskTree, wait::ExitStatus},
     time::timer_queue::TimerQueue,
 };
 
@@ -64,6 +64,8 @@ pub struct Kernel {
     pub epoll_nesting: Mutex<()>,
     /// Who watches files.
     pub inotify: InotifyState,
+    /// Host threads for guest threads.
+    pub threads: Arc<ThreadPool>,
     /// What happens at a certain time.
     pub timers: TimerQueue,
     /// Who waits on which word of guest memory.
@@ -170,6 +172,7 @@ impl Kernel {
             shmem: TmpFs::new(SHMEM_DEV, &TmpOptions::with_size(shmem_size)),
             epoll_nesting: Mutex::default(),
             inotify: InotifyState::default(),
+            threads: Arc::default(),
             timers: TimerQueue::default(),
             futexes: FutexTable::default(),
             pipefs: Arc::default(),
@@ -237,8 +240,8 @@ impl Kernel {
         }
         if let Some(slot) = self.exits.lock().get_mut(&pid) {
             *slot = Some(status);
+            self.exited.notify_all();
         }
-        self.exited.notify_all();
     }
 }
 

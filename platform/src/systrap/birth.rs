@@ -2,8 +2,8 @@
 //!
 //! A stub process is always a `clone(CLONE_PARENT)` made by another stub: by the zygote for a fresh one, by the forking
 //! guest's own thread for a copy. The parent maps the child's unit of slots next to its own, clones with the stack pointer in
-//! the child's slot, and unmaps it again; the child finds in its slot a first list of operations, which takes the parent's
-//! units away.
+//! the child's slot, and unmaps it again. The child waits in its slot. The first list of operations that it gets takes the
+//! parent's units away; that of a fork is handed to it with whatever is to be done there next.
 //!
 //! # Trust
 //! The parent of a fork may be hostile, and the child's process number comes out of its slot. [`Birth::complete`] accepts the
@@ -25,7 +25,7 @@ use super::{
     filter::{FORK_FLAGS, THREAD_FLAGS},
     frame::Frame,
     handover::Stub,
-    layout::{UNIT_LEN, slot, word},
+    layout::{self, UNIT_LEN, slot, word},
     ops::{Op, Results},
     pace::Pace,
     patch::Patches,
@@ -83,11 +83,27 @@ pub(super) struct Birth {
     pub(super) frame: Frame,
     /// For the parent to run.
     pub(super) ops: Vec<Op>,
+    /// For the child to run, if they are not in its slot already.
+    first: Option<Vec<Op>>,
+}
+
+/// When a child does what it has to do first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Begin {
+    /// When it is born, though nobody needs it yet.
+    AtOnce,
+    /// With what is asked of it first.
+    WhenUsed,
 }
 
 impl Birth {
     /// Prepares a child of `parent`, whose thread at `slot` is stopped in `frame`. The caller holds `parent.files`.
-    pub(super) fn prepare(parent: &Space, at: &Slot, frame: Option<&Frame>) -> Result<Birth, Errno> {
+    pub(super) fn prepare(
+        parent: &Space,
+        at: &Slot,
+        frame: Option<&Frame>,
+        begin: Begin,
+    ) -> Result<Birth, Errno> {
         let shared = &parent.shared;
         let (mut unit, file) = Unit::new(&shared.addresses)?;
         let slot = unit.take_slot().ok_or(Errno::EAGAIN)?;
@@ -101,9 +117,20 @@ impl Birth {
         let mut first = vec![Op::new(libc::SYS_dup2, [SECOND.cast_unsigned().into(), socket, 0, 0, 0, 0])];
         first.extend([Op::close(SECOND), Op::close(FIRST)]);
         first.extend(shared.config.die_with_creator.then(Op::die_with_sentry));
-        first.extend(parent.unit_addresses().into_iter().map(|unit| Op::munmap(unit, UNIT_LEN)));
-        slot.set_ops(&first, 0);
-        slot.reply().store(word::POSTED, Ordering::Release);
+        let (below, above) = (unit.address(), unit.address() + UNIT_LEN);
+        let end = layout::REGION + layout::REGION_LEN;
+        first.extend([Op::munmap(layout::UNITS, below - layout::UNITS), Op::munmap(above, end - above)]);
+        let first = match begin {
+            Begin::AtOnce => {
+                slot.set_ops(&first, 0);
+                slot.reply().store(word::POSTED, Ordering::Release);
+                None
+            }
+            Begin::WhenUsed => {
+                slot.reply().store(word::EMPTY, Ordering::Release);
+                Some(first)
+            }
+        };
 
         send(parent, &[file.as_fd(), theirs.as_fd()])?;
         let ops = vec![
@@ -114,7 +141,7 @@ impl Birth {
             Op::close(SECOND),
             Op::munmap(unit.address(), UNIT_LEN),
         ];
-        Ok(Birth { unit, slot, socket: ours, nonce, frame, ops })
+        Ok(Birth { unit, slot, socket: ours, nonce, frame, ops, first })
     }
 
     /// Checks what the parent says and enters the new process. `pace` is the forking thread's, `patches` what is known of the
@@ -137,9 +164,14 @@ impl Birth {
         let space = Space::new(&parent.shared, pid, self.unit, self.socket, deferred, patches);
         parent.shared.register(&space)?;
         match host::process::wait(Children::Pid(pid), WaitMode::Poll) {
-            Ok(None) => Ok((space, Stub::newborn(self.slot, pid, pace), self.frame)),
-            _ => Err(Errno::EAGAIN),
+            Ok(None) => {}
+            _ => return Err(Errno::EAGAIN),
         }
+        let stub = match self.first {
+            None => Stub::newborn(self.slot, pid, pace),
+            Some(first) => Stub::waiting(self.slot, pid, pace, first),
+        };
+        Ok((space, stub, self.frame))
     }
 }
 
@@ -162,8 +194,7 @@ pub(super) fn thread(space: &Space, parent: &mut Stub, frame: &Frame) -> Result<
     };
     slot.prepare(shared.features, 0);
     let born = frame.copy(&parent.slot, &slot, &shared.xstate);
-    slot.set_ops(&[], 0);
-    slot.reply().store(word::POSTED, Ordering::Release);
+    slot.reply().store(word::EMPTY, Ordering::Release);
     ops.push(clone(THREAD_FLAGS, slot.guest(born.stack_below())));
 
     let results = parent.run(space, &ops).map_err(|_| Errno::EAGAIN)?;
@@ -180,7 +211,7 @@ pub(super) fn thread(space: &Space, parent: &mut Stub, frame: &Frame) -> Result<
     match tid {
         Ok(tid) => {
             space.threads.fetch_add(1, Ordering::Relaxed);
-            Ok((tid, Stub::newborn(slot, tid, Some(&parent.pace)), born))
+            Ok((tid, Stub::waiting(slot, tid, Some(&parent.pace), Vec::new()), born))
         }
         Err(error) => {
             // No thread will use the slot, or none that is known.

@@ -10,7 +10,7 @@ use std::{
 };
 
 use super::{
-    birth::{self, Birth, FIRST},
+    birth::{self, Begin, Birth, FIRST},
     deferred,
     frame::{Cause, Frame},
     handover::{Resume, Stub},
@@ -106,7 +106,7 @@ impl SystrapContext {
         self.while_frozen(|context, patches| {
             let own = &context.own;
             let files = lock(&own.files);
-            let birth = Birth::prepare(own, &context.stub.slot, Some(&context.frame))?;
+            let birth = Birth::prepare(own, &context.stub.slot, Some(&context.frame), Begin::WhenUsed)?;
             let results = context.stub.run(own, &birth.ops).map_err(|_| Errno::EAGAIN)?;
             drop(files);
             let born = birth.complete(own, &results, Some(&context.stub.pace), patches)?;

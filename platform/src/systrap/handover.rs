@@ -104,6 +104,8 @@ pub(super) struct Stub {
     pub(super) slot: Slot,
     /// The thread was born with a first reply in its slot and has not been heard of yet.
     newborn: bool,
+    /// Nothing was handed to the thread yet, and this is what it has to do before anything else.
+    first: Option<Vec<Op>>,
     pub(super) pace: Pace,
     pub(super) copies: Copies,
 }
@@ -111,10 +113,26 @@ pub(super) struct Stub {
 impl Stub {
     /// The thread that is born into `slot`, whose first reply is posted. Affinity is inherited from the parent.
     pub(super) fn newborn(slot: Slot, tid: i32, parent: Option<&Pace>) -> Stub {
-        Stub { slot, newborn: true, pace: Pace::new(tid, parent), copies: Copies::default() }
+        Stub { slot, newborn: true, first: None, pace: Pace::new(tid, parent), copies: Copies::default() }
     }
 
-    /// Waits until a new thread has taken its first reply.
+    /// The thread that is born into `slot` and waits there for its first reply, which is to begin with `first`.
+    pub(super) fn waiting(slot: Slot, tid: i32, parent: Option<&Pace>, first: Vec<Op>) -> Stub {
+        Stub {
+            slot,
+            newborn: false,
+            first: Some(first),
+            pace: Pace::new(tid, parent),
+            copies: Copies::default(),
+        }
+    }
+
+    /// Whether nothing was handed to the thread yet.
+    pub(super) fn is_new(&self) -> bool {
+        self.first.is_some()
+    }
+
+    /// Waits until a new thread has taken a first reply that was posted before it was born.
     pub(super) fn settle(&mut self, space: &Space) -> Result<(), Gone> {
         if self.newborn {
             wait_for_operations(&self.slot, space)?;
@@ -144,7 +162,8 @@ impl Stub {
 
     /// Runs the writes that wait, the deferred operations and then `ops` in the stub.
     pub(super) fn run(&mut self, space: &Space, ops: &[Op]) -> Result<Results, Gone> {
-        let mut all: Vec<Op> = self.copies.take_writes().collect();
+        let mut all = self.first.take().unwrap_or_default();
+        all.extend(self.copies.take_writes());
         let writes = all.len();
         all.extend(space.take_deferred());
         let deferred = all.len() - writes;
@@ -182,6 +201,7 @@ impl Stub {
             Resume::Fast { set_fs: true } => flag::RESUME | flag::FAST | flag::SET_FS,
         };
         let mut all = ops;
+        all.append(&mut self.first.take().unwrap_or_default());
         all.extend(self.copies.take_writes());
         all.extend(space.take_deferred());
         self.slot.set_ops(&all, flags);
@@ -210,7 +230,8 @@ impl Stub {
     /// Ends the thread.
     pub(super) fn exit(&mut self, space: &Space) {
         if self.settle(space).is_ok() {
-            self.slot.set_ops(&[], flag::EXIT);
+            let first = self.first.take().unwrap_or_default();
+            self.slot.set_ops(&first, flag::EXIT);
             post(&self.slot);
         }
     }

@@ -43,7 +43,7 @@ use std::{
 
 pub use calls::host_calls;
 pub(crate) use context::SystrapContext;
-pub(crate) use pace::leave_processor;
+pub(crate) use pace::{home, leave_processor};
 
 use self::{
     layout::TASK_END,

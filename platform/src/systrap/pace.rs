@@ -132,6 +132,14 @@ pub(crate) fn leave_processor() {
     }
 }
 
+/// The one processor that the calling thread may run on: see [`crate::home`].
+pub(crate) fn home() -> Option<u32> {
+    match OWN.get() {
+        Place::Only(cpu) => Some(cpu),
+        Place::Unknown | Place::Everywhere | Place::Except(_) => None,
+    }
+}
+
 /// Moves the calling thread.
 fn place_self(cpus: &Cpus, place: Place) {
     if OWN.get() != place && process::set_affinity(0, &place.set(&cpus.all)).is_ok() {

@@ -28,6 +28,7 @@ pub(super) struct Space {
     pid: i32,
     /// Set once the process has ended. Waits look at it; whoever uses `pid` takes `alive` instead.
     dead: AtomicBool,
+    killed: AtomicBool,
     /// Whether `pid` is this process. Held for reading while the number is used, so that it cannot be reaped and reused
     /// in between.
     alive: RwLock<bool>,
@@ -58,6 +59,7 @@ impl Space {
             shared: Arc::clone(shared),
             pid,
             dead: AtomicBool::new(false),
+            killed: AtomicBool::new(false),
             alive: RwLock::new(true),
             units: Mutex::new(vec![unit]),
             socket,
@@ -135,11 +137,6 @@ impl Space {
         }
         units.push(unit);
     }
-
-    /// Where the process's units are mapped.
-    pub(super) fn unit_addresses(&self) -> Vec<u64> {
-        lock(&self.units).iter().map(Unit::address).collect()
-    }
 }
 
 impl AddressSpace for Space {
@@ -178,8 +175,10 @@ impl AddressSpace for Space {
     }
 
     fn kill(&self) {
-        // An error means that it has ended already.
-        let _ = self.with_pid(|pid| host::process::kill(pid, libc::SIGKILL));
+        if !self.killed.swap(true, Ordering::Relaxed) {
+            // An error means that it has ended already.
+            let _ = self.with_pid(|pid| host::process::kill(pid, libc::SIGKILL));
+        }
     }
 }
 

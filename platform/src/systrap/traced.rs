@@ -37,7 +37,7 @@ impl Systrap {
 impl SystrapContext {
     /// Waits until a newly born thread rests.
     pub(crate) fn settle(&mut self) -> Result<(), Gone> {
-        self.stub.settle(&self.own)
+        if self.stub.is_new() { self.stub.run(&self.own, &[]).map(drop) } else { self.stub.settle(&self.own) }
     }
 
     /// The host thread's number.

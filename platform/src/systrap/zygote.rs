@@ -10,7 +10,7 @@ use host::seccomp;
 
 use super::{
     Config, Error,
-    birth::{self, Birth},
+    birth::{self, Begin, Birth},
     deferred::Deferred,
     filter,
     frame::Frame,
@@ -174,7 +174,7 @@ impl Zygote {
     /// Begins a child without waiting for it.
     pub(super) fn begin_spare(&mut self) -> Result<(), Errno> {
         if self.spare.is_none() {
-            let birth = Birth::prepare(&self.space, &self.stub.slot, None)?;
+            let birth = Birth::prepare(&self.space, &self.stub.slot, None, Begin::AtOnce)?;
             self.stub.begin(&self.space, &birth.ops).map_err(|_| Errno::EAGAIN)?;
             self.spare = Some(birth);
         }

@@ -43,13 +43,28 @@ impl ThreadCx {
         self.task.kernel.tasks.lock().hand_over_children(self.task.pid(), self.task.tid());
         self.release_memory();
         let task = Arc::clone(&self.task);
-        *task.cpu_time.lock() = self.context.cpu_time();
+        self.account_time();
         // The host thread goes first: a parent that has waited must find the memory and threads gone.
         drop(self.context);
         if let Some(files) = task.set_files(None) {
             crate::fs::close::close_all(&task, files);
         }
         leave_tree(&task, status);
+    }
+
+    /// Adds the time of this thread, or rather of all that ever ran in its memory, to its process's.
+    fn account_time(&mut self) {
+        let Ok(mm) = self.task.mm() else { return };
+        let threads = self.task.kernel.tasks.lock().process(self.task.pid()).map_or(0, |p| p.threads.len());
+        if mm.users() <= threads {
+            // Nobody else uses the memory, so the host's count for all of it is the process's. It is asked without the stub's help.
+            let time = mm.space.cpu_time();
+            let mut usage = self.task.group.usage.lock();
+            usage.exited_threads = usage.exited_threads.max(time);
+        } else {
+            let time = self.context.cpu_time();
+            self.task.group.usage.lock().exited_threads += time;
+        }
     }
 
     /// What must be written into guest memory before it goes: robust futexes, `clear_child_tid`; then lets go of it. Also the
@@ -77,20 +92,12 @@ impl ThreadCx {
 fn leave_tree(task: &Arc<Task>, status: ExitStatus) {
     let kernel = Arc::clone(&task.kernel);
     let uid = task.creds().ruid;
-    let last_user = match task.set_mm(None) {
-        Some(mm) => {
-            let peak = mm.resident();
-            let mut usage = task.group.usage.lock();
-            usage.max_rss = usage.max_rss.max(peak);
-            drop(usage);
-            mm.remove_user() == 0
-        }
-        None => false,
-    };
-    let _ = last_user;
-    {
+    if let Some(mm) = task.set_mm(None) {
+        let peak = mm.resident();
         let mut usage = task.group.usage.lock();
-        usage.exited_threads += *task.cpu_time.lock();
+        usage.max_rss = usage.max_rss.max(peak);
+        drop(usage);
+        mm.remove_user();
     }
     let mut tree = kernel.tasks.lock();
     signal_death_to_children(&tree, task);

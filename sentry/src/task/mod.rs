@@ -17,6 +17,7 @@ pub mod exec;
 pub mod exit;
 pub mod fs_context;
 pub mod futex;
+pub mod pool;
 pub mod rseq;
 pub mod run;
 pub mod tree;
@@ -95,8 +96,6 @@ pub struct Task {
     pub scheduling: Mutex<Scheduling>,
     /// When it was made.
     pub started: std::time::Instant,
-    /// Processor time of this thread at its last trap, for others to read.
-    pub cpu_time: Mutex<Duration>,
 }
 
 /// A registered rseq area.
@@ -208,7 +207,7 @@ pub struct ThreadGroup {
     pub executable: Mutex<Option<Arc<File>>>,
     /// What membarrier(2) was told to expect.
     pub membarrier: AtomicI32,
-    /// Processor time of threads that have exited, and of children that were waited for.
+    /// Processor time of threads and memory that are gone, and of children that were waited for.
     pub usage: Mutex<Usage>,
     /// When the process was made.
     pub started: std::time::Instant,
@@ -269,7 +268,6 @@ impl Task {
             vfork_done: Mutex::new(None),
             scheduling: Mutex::new(init.scheduling),
             started: std::time::Instant::now(),
-            cpu_time: Mutex::new(Duration::ZERO),
         })
     }
 

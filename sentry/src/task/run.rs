@@ -18,20 +18,14 @@ use crate::{
     syscalls,
 };
 
-/// The stack of a task's host thread. Handlers keep large buffers on the heap.
-const STACK_SIZE: usize = 256 << 10;
-
 /// Starts the host thread of `task`.
 ///
 /// # Errors
 /// `EAGAIN` when the host has no thread left.
 pub(crate) fn spawn(task: Arc<Task>, context: Box<dyn Context>, regs: Registers) -> linux_abi::Result<()> {
+    let kernel = Arc::clone(&task.kernel);
     let cx = ThreadCx { task, context, regs, fault: LastFault::default() };
-    std::thread::Builder::new()
-        .stack_size(STACK_SIZE)
-        .spawn(move || cx.run())
-        .map(drop)
-        .map_err(|_| linux_abi::Errno::EAGAIN)
+    kernel.threads.run(move || cx.run())
 }
 
 /// As [`spawn`], for a process that comes from outside: its thread first loads `program`.
@@ -44,18 +38,15 @@ pub(crate) fn spawn_program(
     regs: Registers,
     program: super::exec::Program,
 ) -> linux_abi::Result<()> {
+    let kernel = Arc::clone(&task.kernel);
     let mut cx = ThreadCx { task, context, regs, fault: LastFault::default() };
-    std::thread::Builder::new()
-        .stack_size(STACK_SIZE)
-        .spawn(move || match cx.enter(&program) {
-            Ok(()) => {
-                drop(program);
-                cx.run();
-            }
-            Err(_) => cx.exit(ExitStatus::Signaled { signo: SIGKILL, core: false }),
-        })
-        .map(drop)
-        .map_err(|_| linux_abi::Errno::EAGAIN)
+    kernel.threads.run(move || match cx.enter(&program) {
+        Ok(()) => {
+            drop(program);
+            cx.run();
+        }
+        Err(_) => cx.exit(ExitStatus::Signaled { signo: SIGKILL, core: false }),
+    })
 }
 
 /// What signal frames show of the thread's last fault.
