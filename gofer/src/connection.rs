@@ -35,6 +35,10 @@ pub(crate) fn serve(server: &Arc<Server>, socket: OwnedFd) {
                 server.table.release(&ids);
                 Ok(None)
             }
+            Request::Follow { cpu } => {
+                follow(cpu);
+                Ok(None)
+            }
             Request::AddConnection {} => add_connection(server, &socket).map(|()| Some(Reply::plain())),
             request => handlers::answer(server, request, &mut out).map(Some),
         });
@@ -59,4 +63,13 @@ pub(crate) fn serve(server: &Arc<Server>, socket: OwnedFd) {
 fn add_connection(server: &Arc<Server>, socket: &OwnedFd) -> Result<()> {
     let (_, new) = transport::receive_with_fd(socket, &mut [0])?;
     server.add_connection(new.ok_or(Errno::EPROTO)?)
+}
+
+/// Moves the calling thread to a processor. Where it may not run there, it stays where it is, which is only slower.
+fn follow(cpu: u32) {
+    let mut set = rustix::thread::CpuSet::new();
+    if let Some(cpu) = usize::try_from(cpu).ok().filter(|cpu| *cpu < rustix::thread::CpuSet::MAX_CPU) {
+        set.set(cpu);
+        let _ = rustix::thread::sched_setaffinity(None, &set);
+    }
 }

@@ -151,9 +151,9 @@ fn twenty_thousand_messages_of_nonsense() {
                 bytes[at] = random.byte();
             }
         }
-        // A Release has no answer, and AddConnection wants another message.
+        // A Release and a Follow have no answer, and AddConnection wants another message.
         match bytes.first_chunk().map(|number| u16::from_le_bytes(*number)) {
-            Some(24) if Request::decode(&bytes).is_ok() => {
+            Some(24 | 26) if Request::decode(&bytes).is_ok() => {
                 transport::send(&fuzz, &bytes, Some(fuzz.as_fd())).unwrap();
                 continue;
             }

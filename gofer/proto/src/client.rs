@@ -24,6 +24,8 @@ use crate::{
     wire::{Reader, Wire, Writer},
 };
 
+/// Connections that are opened because the idle ones are served on other processors.
+const SPREAD: usize = 4;
 /// How many ids to give back wait for company before a message is spent on them.
 const RELEASE_BATCH: usize = 64;
 
@@ -51,6 +53,8 @@ struct Pool {
 #[derive(Debug)]
 struct Channel {
     socket: OwnedFd,
+    /// The processor that the gofer serves it on.
+    cpu: Option<u32>,
     message: Vec<u8>,
     reply: Box<[u8]>,
 }
@@ -159,9 +163,10 @@ impl Client {
         talk: impl FnOnce(&mut Channel) -> std::result::Result<Result<T>, Lost>,
     ) -> Result<T> {
         let mut channel = self.take()?;
-        match talk(&mut channel) {
-            Ok(result) => {
-                self.put_and_serve_waiters(channel);
+        let moved = channel.follow();
+        match moved.and_then(|moved| talk(&mut channel).map(|result| (moved, result))) {
+            Ok((moved, result)) => {
+                self.put_and_serve_waiters(channel, moved);
                 result
             }
             Err(Lost) => {
@@ -173,8 +178,12 @@ impl Client {
 
     /// Takes an idle connection, waiting for one if need be. `EIO` if the gofer is gone.
     fn take(&self) -> Result<Channel> {
+        let here = processor();
         let mut pool = self.pool.lock();
         loop {
+            if let Some(near) = pool.idle.iter().rposition(|channel| channel.cpu == here) {
+                return Ok(pool.idle.swap_remove(near));
+            }
             if let Some(channel) = pool.idle.pop() {
                 return Ok(channel);
             }
@@ -192,9 +201,10 @@ impl Client {
         self.returned.notify_one();
     }
 
-    /// Returns a connection; if threads are waiting and another one is allowed, uses it to make that first.
-    fn put_and_serve_waiters(&self, mut channel: Channel) {
-        if self.reserve(|pool| pool.waiting > 0) {
+    /// Returns a connection; if threads are waiting, or this one had to be moved to the caller's processor, and another one
+    /// is allowed, uses it to make that first.
+    fn put_and_serve_waiters(&self, mut channel: Channel, moved: bool) {
+        if self.reserve(|pool| pool.waiting > 0 || (moved && pool.total < SPREAD)) {
             match channel.add_connection() {
                 Ok(new) => self.put(new),
                 Err(_) => {
@@ -229,13 +239,25 @@ impl Client {
     }
 }
 
+/// The processor that the caller runs on.
+fn processor() -> Option<u32> {
+    nix::sched::sched_getcpu().ok().and_then(|cpu| u32::try_from(cpu).ok())
+}
+
 /// The connection broke.
 #[derive(Debug)]
 struct Lost;
 
 impl Channel {
     fn new(socket: OwnedFd) -> Channel {
-        Channel { socket, message: Vec::new(), reply: vec![0; MAX_SMALL_REPLY].into() }
+        Channel { socket, cpu: None, message: Vec::new(), reply: vec![0; MAX_SMALL_REPLY].into() }
+    }
+
+    /// Has it served on the caller's processor. `true` if it was served on another one before.
+    fn follow(&mut self) -> std::result::Result<bool, Lost> {
+        let Some(cpu) = processor().filter(|here| self.cpu != Some(*here)) else { return Ok(false) };
+        self.send(&Request::Follow { cpu })?;
+        Ok(self.cpu.replace(cpu).is_some())
     }
 
     fn send(&mut self, request: &Request<'_>) -> std::result::Result<(), Lost> {

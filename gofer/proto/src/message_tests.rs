@@ -88,6 +88,7 @@ fn all() -> Vec<Request<'static>> {
         Request::Connect { node, kind: SocketType::SeqPacket },
         Request::Release { ids: vec![1; crate::MAX_RELEASE] },
         Request::AddConnection {},
+        Request::Follow { cpu: 3 },
     ]
 }
 

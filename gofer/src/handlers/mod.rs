@@ -70,7 +70,7 @@ pub(crate) fn answer(server: &Server, request: Request<'_>, out: &mut Writer<'_>
         }
         Request::Connect { node, kind } => open::connect(server, node, kind),
         // The connection sees to these itself.
-        Request::Release { .. } | Request::AddConnection {} => Err(Errno::EPROTO),
+        Request::Release { .. } | Request::AddConnection {} | Request::Follow { .. } => Err(Errno::EPROTO),
     }
 }
 

@@ -94,6 +94,7 @@ const ALLOWED: &[(&str, c_long, When, &str)] = &[
     ("rt_sigprocmask",  libc::SYS_rt_sigprocmask,  Always,                      "start and end of threads"),
     ("rt_sigreturn",    libc::SYS_rt_sigreturn,    Always,                      "the standard library's handler of stack overflows"),
     ("sched_getaffinity", libc::SYS_sched_getaffinity, Always,                  "libc, choosing an arena"),
+    ("sched_setaffinity", libc::SYS_sched_setaffinity, Always,                  "Follow"),
     ("sched_yield",     libc::SYS_sched_yield,     Always,                      "locks"),
     ("sendmsg",         libc::SYS_sendmsg,         Always,                      "answers"),
     ("set_robust_list", libc::SYS_set_robust_list, Always,                      "libc, in a new thread"),
