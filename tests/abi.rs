@@ -10,7 +10,6 @@
 use std::{
     collections::{BTreeMap, BTreeSet},
     env, fs,
-    os::unix::process::CommandExt,
     path::{Path, PathBuf},
     process::Command,
     sync::{Mutex, OnceLock},
@@ -18,7 +17,10 @@ use std::{
     time::Duration,
 };
 
-use conformance::{Failures, Outcome, PLAIN_USER, Place, Sandbox, here, run};
+use conformance::{
+    Failures, Outcome, PLAIN_USER, Place, Sandbox, binary_directory, compile, here, native_command, run,
+    sources,
+};
 
 /// A program has at most 60 tests; natively none takes more than a few seconds.
 const PROGRAM_LIMIT: Duration = Duration::from_secs(240);
@@ -156,11 +158,8 @@ fn execute(program: &Path, as_user: bool, sandbox: Option<&Sandbox>) -> Outcome 
     let chosen = env::var("ABI_TEST").ok();
     let mut command = match sandbox {
         None => {
-            let mut command = Command::new(program);
+            let mut command = native_command(program, as_user);
             command.args(&chosen).env_clear();
-            if as_user && nix::unistd::geteuid().is_root() {
-                command.uid(PLAIN_USER).gid(PLAIN_USER);
-            }
             command
         }
         Some(sandbox) => {
@@ -223,47 +222,17 @@ fn programs() -> Result<Vec<PathBuf>, Failures> {
     }
 }
 
-/// Where the binaries go: a directory that an ordinary user may read too.
-fn binary_directory() -> PathBuf {
-    env::temp_dir().join(format!("conformance-abi-{}", nix::unistd::getuid()))
-}
-
 fn compile_all() -> Result<Vec<PathBuf>, Vec<String>> {
-    let directory = binary_directory();
-    fs::create_dir_all(&directory).map_err(|error| vec![format!("{}: {error}", directory.display())])?;
-    let mut sources: Vec<PathBuf> = fs::read_dir(here().join("guest"))
-        .map_err(|error| vec![error.to_string()])?
-        .filter_map(|entry| Some(entry.ok()?.path()))
-        .filter(|path| path.extension().is_some_and(|extension| extension == "c"))
-        .collect();
-    sources.sort();
+    let headers = [here().join("guest/check.h")];
     let mut binaries = Vec::new();
     let mut errors = Vec::new();
-    for source in sources {
-        let binary = directory.join(source.file_stem().unwrap_or_default());
-        match compile(&source, &binary) {
-            Ok(()) => binaries.push(binary),
+    for source in sources(&here().join("guest")).map_err(|error| vec![error])? {
+        match compile(&source, &headers) {
+            Ok(binary) => binaries.push(binary),
             Err(error) => errors.push(error),
         }
     }
     if errors.is_empty() { Ok(binaries) } else { Err(errors) }
-}
-
-/// Compiles unless the binary is newer than its source and the header.
-fn compile(source: &Path, binary: &Path) -> Result<(), String> {
-    let time = |path: &Path| fs::metadata(path).and_then(|data| data.modified()).ok();
-    let newest = time(source).max(time(&here().join("guest/check.h")));
-    if time(binary) > newest {
-        return Ok(());
-    }
-    let fresh = binary.with_extension("new");
-    let mut cc = Command::new("cc");
-    cc.args(["-O1", "-Wall", "-Werror", "-static", "-pthread", "-o"]).arg(&fresh).arg(source);
-    let outcome = run(&mut cc, Duration::from_secs(120));
-    if outcome.code != Some(0) {
-        return Err(format!("{}: {}", source.display(), String::from_utf8_lossy(&outcome.stderr)));
-    }
-    fs::rename(&fresh, binary).map_err(|error| error.to_string())
 }
 
 /// The known failures of a place.

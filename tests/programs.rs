@@ -8,12 +8,11 @@
 use std::{
     env, fs,
     path::{Path, PathBuf},
-    process::Command,
     sync::Mutex,
     time::Duration,
 };
 
-use conformance::{Failures, Outcome, Place, Sandbox, here, run};
+use conformance::{Failures, Outcome, Place, Sandbox, here, native_command, run};
 
 /// Natively no script takes more than a quarter of a minute.
 const LIMIT: Duration = Duration::from_secs(180);
@@ -100,7 +99,7 @@ fn fresh(name: &str) -> PathBuf {
 
 fn natively(script: &Path, name: &str) -> Outcome {
     let dir = fresh(name);
-    let outcome = run(Command::new("bash").arg(script).current_dir(&dir), LIMIT);
+    let outcome = run(native_command("bash", false).arg(script).current_dir(&dir), LIMIT);
     let _ = fs::remove_dir_all(&dir);
     outcome
 }

@@ -11,8 +11,12 @@ use std::{
     time::Duration,
 };
 
+mod compile;
+mod native;
 mod run;
 
+pub use compile::{binary_directory, compile, sources};
+pub use native::native_command;
 pub use run::{Outcome, run};
 
 /// An ordinary user: no name needed, only no privileges.
