@@ -65,6 +65,9 @@ pub enum Trap {
     Fault(Fault),
     /// Any other processor exception, already translated to the signal Linux would send.
     Exception(Exception),
+    /// The host refused a change to the memory that had been left for later (see [`Context`]), the last one asked for or one before it:
+    /// the guest has not run, and the registers are as they were.
+    Refused(Errno),
     /// [`Kick::kick`] was called. May be spurious. The registers are those of the interrupted guest code.
     Interrupted,
     /// The host thread or process behind this context is gone. Nothing will ever run in it again.
@@ -253,7 +256,23 @@ pub trait AddressSpace: Send + Sync {
     fn kill(&self);
 }
 
+/// A piece of memory that [`Context::map_image`] makes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Piece {
+    /// Where.
+    pub range: PageRange,
+    /// What may be done with it.
+    pub prot: Prot,
+    /// Where its bytes are in the file; zero pages if nowhere.
+    pub offset: Option<u64>,
+}
+
 /// One guest thread. Dropping it ends the host thread behind it (the process too, if it was the last).
+///
+/// Changes to memory ([`Context::map`] to [`Context::advise`], [`Context::reset`]) are made in the order of the calls, but perhaps
+/// not before the thread runs, reads or writes; [`Context::finish`] makes them now. Until then other threads see the memory
+/// as it was. So the sentry must not give an address to another thread that this one has freed and not yet run since. What
+/// the host refuses when the thread is about to run is [`Trap::Refused`].
 pub trait Context: Send {
     /// Resumes the guest with `regs` until its next trap, and stores its registers into `regs`.
     ///
@@ -316,6 +335,44 @@ pub trait Context: Send {
     /// # Errors
     /// [`MapError`]. Nothing is changed on an error, except that old mappings in `range` may be gone.
     fn map(&mut self, range: PageRange, backing: Backing<'_>, prot: Prot) -> Result<(), MapError>;
+
+    /// Makes private mappings from one file, each as [`Context::map`] would, in this order.
+    ///
+    /// # Errors
+    /// [`MapError`]; some may have been made.
+    fn map_image(&mut self, file: BorrowedFd<'_>, pieces: &[Piece]) -> Result<(), MapError> {
+        pieces.iter().try_for_each(|piece| {
+            let backing = match piece.offset {
+                Some(offset) => Backing::Private { file, offset },
+                None => Backing::Anonymous { no_reserve: false },
+            };
+            self.map(piece.range, backing, piece.prot)
+        })
+    }
+
+    /// As [`Context::write`], into memory that was mapped since the thread last ran: nobody need hear of faults.
+    ///
+    /// # Errors
+    /// As [`AddressSpace::read`].
+    fn initialise(&mut self, at: UserAddr, bytes: &[u8]) -> Result<(), AccessFault> {
+        self.write(at, bytes)
+    }
+
+    /// As [`Context::initialise`], with less than a page of zeros.
+    ///
+    /// # Errors
+    /// As [`AddressSpace::read`].
+    fn clear(&mut self, at: UserAddr, len: usize) -> Result<(), AccessFault> {
+        self.write(at, &vec![0; len])
+    }
+
+    /// Makes the changes that were left for later.
+    ///
+    /// # Errors
+    /// [`MapError`], for the first that failed; those after it are forgotten.
+    fn finish(&mut self) -> Result<(), MapError> {
+        Ok(())
+    }
 
     /// Removes every mapping in `range`.
     ///

@@ -169,6 +169,7 @@ fn fork_thread_and_exec_from_a_patched_call() {
         .context
         .map(pages(CODE, 4096), Backing::Private { file: file.as_fd(), offset: 0 }, RX)
         .expect("map");
+    guest.context.finish().expect("finish");
     let mut regs = Registers::entry(CODE, 0);
     assert_eq!(site(&guest)[0], 0xb8);
     warm_up(&mut guest, &mut regs);
@@ -434,6 +435,7 @@ fn a_compared_call_is_a_call() {
         .context
         .map(pages(CODE, 4096), Backing::Private { file: file.as_fd(), offset: 0 }, RX)
         .expect("map");
+    guest.context.finish().expect("finish");
     assert_eq!(compared_site(&guest), COMPARED[10..18]);
     regs.rax = 0;
     call(&mut *guest.context, &mut regs);

@@ -160,8 +160,8 @@ impl Birth {
         if read != nonce.len() || u64::from_le_bytes(nonce) != self.nonce {
             return Err(Errno::EAGAIN);
         }
-        let deferred = parent.deferred.inherited();
-        let space = Space::new(&parent.shared, pid, self.unit, self.socket, deferred, patches);
+        let mappings = parent.mappings.inherited();
+        let space = Space::new(&parent.shared, pid, self.unit, self.socket, mappings, patches);
         parent.shared.register(&space)?;
         match host::process::wait(Children::Pid(pid), WaitMode::Poll) {
             Ok(None) => {}

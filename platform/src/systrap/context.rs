@@ -1,11 +1,13 @@
 //! One guest thread.
 
 use std::{
+    iter,
     os::fd::BorrowedFd,
     sync::{
         Arc,
         atomic::{AtomicBool, Ordering},
     },
+    thread,
     time::Duration,
 };
 
@@ -13,18 +15,19 @@ use super::{
     birth::{self, Begin, Birth, FIRST},
     deferred,
     frame::{Cause, Frame},
-    handover::{Resume, Stub},
+    handover::{Resume, Resumed, Stub},
     kick::Kicker,
     layout::{REGION, REGION_LEN, TASK_END, THUNKS, VDSO, event, feature, slot},
     ops::Op,
     patch::Repair,
+    reaper::REST,
     site::Site,
     space::Space,
     unit::lock,
 };
 use crate::{
     Access, AccessFault, AddressSpace, Backing, Context, Errno, Exception, Fault, Gone, Kick, MapError,
-    PageRange, Process, Prot, Registers, Trap, UserAddr,
+    PageRange, Piece, Process, Prot, Registers, Trap, UserAddr,
 };
 
 /// `AUDIT_ARCH_X86_64`.
@@ -120,36 +123,59 @@ impl SystrapContext {
         results.get(0).map(drop).map_err(MapError::Refused)
     }
 
-    /// Makes sure that no write to this memory waits.
+    /// Makes sure that no write to this memory waits, and no change to mappings.
     fn run_writes(&mut self, at: UserAddr, len: usize) {
-        if self.stub.copies.is_pending(at.0, len) {
+        if self.stub.copies.is_pending(at.0, len) || !self.stub.deferred.is_empty() {
             // If the stub is gone, the access that follows says so.
             let _ = self.stub.run(&self.own, &[]);
         }
     }
 
-    /// Runs one operation that cannot fail, now or with the next hand-over.
+    /// Whether so many operations may wait for the next hand-over.
+    fn may_defer(&self, count: usize) -> bool {
+        self.own.shared.may_defer
+            && !self.own.is_dead()
+            && !self.own.mappings.are_many()
+            && self.stub.deferred.has_room(count)
+    }
+
+    /// Runs one operation that changes mappings, with the next hand-over if possible.
     fn soon(&mut self, op: Op) -> Result<(), MapError> {
-        self.stub.settle(&self.own)?;
-        self.own.deferred.count_change();
-        if self.own.defer(&self.stub.slot, op) { Ok(()) } else { self.op(op) }
+        self.own.mappings.count_change();
+        if self.may_defer(1) {
+            self.stub.deferred.push(op);
+            return Ok(());
+        }
+        self.op(op)
     }
 
     /// Runs one operation that changes mappings.
     fn change(&mut self, op: Op) -> Result<(), MapError> {
-        self.own.deferred.count_change();
+        self.own.mappings.count_change();
         self.op(op)
     }
 
-    /// Maps a file: its descriptor goes to the stub, is mapped there, and is closed again.
-    fn map_file(&mut self, file: BorrowedFd<'_>, map: Op) -> Result<(), MapError> {
-        self.own.deferred.count_change();
-        let _files = lock(&self.own.files);
-        birth::send(&self.own, &[file]).map_err(MapError::Refused)?;
-        let ops = [birth::receive(&self.stub.slot), map, Op::close(FIRST)];
-        let results = self.stub.run(&self.own, &ops)?;
+    /// Maps pieces of a file: its descriptor goes to the stub, is mapped there as `maps` say, and is closed again.
+    fn map_file(&mut self, file: BorrowedFd<'_>, maps: &[Op]) -> Result<(), MapError> {
+        maps.iter().for_each(|_| self.own.mappings.count_change());
+        let own = Arc::clone(&self.own);
+        let _files = lock(&own.files);
+        let list = |slot| iter::once(birth::receive(slot)).chain(maps.iter().copied());
+        // Threads share their descriptors, so with several of them the file must not stay open until this one runs.
+        if own.threads.load(Ordering::Relaxed) == 1 && self.may_defer(maps.len() + 2) {
+            birth::send(&own, &[file]).map_err(MapError::Refused)?;
+            self.stub.deferred.push_with_file(list(&self.stub.slot).chain([Op::close(FIRST)]));
+            return Ok(());
+        }
+        if !self.stub.deferred.is_empty() {
+            // They may have a file too.
+            self.stub.run_deferred(&own)?;
+        }
+        birth::send(&own, &[file]).map_err(MapError::Refused)?;
+        let ops: Vec<_> = list(&self.stub.slot).chain([Op::close(FIRST)]).collect();
+        let results = self.stub.run(&own, &ops)?;
         results.get(0).map_err(|_| MapError::Refused(Errno::ENOMEM))?;
-        results.get(1).map(drop).map_err(MapError::Refused)
+        results.all(maps.len() + 1).map_err(MapError::Refused)
     }
 
     fn has_fsgsbase(&self) -> bool {
@@ -221,15 +247,19 @@ impl SystrapContext {
     fn resume(&mut self, regs: &mut Registers) -> Result<Trap, Gone> {
         self.stub.copies.forget();
         self.running.store(true, Ordering::SeqCst);
-        let ops = self.patch();
+        // A long list has no room for patches; there will be others.
+        let ops = if self.stub.deferred.has_room(deferred::SPARE) { self.patch() } else { Vec::new() };
         let how = self.prepare(regs)?;
         let patching = !ops.is_empty();
         let result = self.stub.resume(&self.own, ops, how);
         self.running.store(false, Ordering::SeqCst);
         self.stopped();
-        result?;
+        let resumed = result?;
         if patching {
             self.patched();
+        }
+        if let Resumed::Refused(errno) = resumed {
+            return Ok(Trap::Refused(errno));
         }
         let slot = &self.stub.slot;
         let event = slot.get32(slot::SIGNO);
@@ -283,7 +313,7 @@ impl SystrapContext {
         let signo = match trap {
             Trap::Exception(exception) => exception.signo,
             Trap::Fault(fault) => fault.signo,
-            Trap::Interrupted | Trap::Gone => return Ok(trap),
+            Trap::Interrupted | Trap::Refused(_) | Trap::Gone => return Ok(trap),
             Trap::Syscall => {
                 if !self.fast {
                     self.consider(regs);
@@ -297,6 +327,11 @@ impl SystrapContext {
             Repair::Call => Ok(Trap::Syscall),
         }
     }
+}
+
+/// Maps zero pages.
+fn anonymous(range: PageRange, prot: Prot, flags: i32) -> Op {
+    Op::mmap(range, prot, libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | libc::MAP_FIXED | flags, -1, 0)
 }
 
 /// A segment base that no instruction of the shim faults with: no thread can have another (arch_prctl(2) refuses).
@@ -396,9 +431,7 @@ impl Context for SystrapContext {
         self.gone(range);
         match backing {
             Backing::Anonymous { no_reserve } => {
-                let no_reserve = if no_reserve { libc::MAP_NORESERVE } else { 0 };
-                let flags = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | libc::MAP_FIXED | no_reserve;
-                let map = Op::mmap(range, prot, flags, -1, 0);
+                let map = anonymous(range, prot, if no_reserve { libc::MAP_NORESERVE } else { 0 });
                 if range.is_empty() || range.len() > deferred::MAX_LEN {
                     self.change(map)
                 } else {
@@ -406,17 +439,61 @@ impl Context for SystrapContext {
                 }
             }
             Backing::Private { file, offset } => {
-                self.map_file(
-                    file,
-                    Op::mmap(range, prot, libc::MAP_PRIVATE | libc::MAP_FIXED, FIRST, offset),
-                )?;
-                lock(&self.own.patches).mapped(range, prot);
+                self.map_image(file, &[Piece { range, prot, offset: Some(offset) }])
+            }
+            Backing::Shared { file, offset } => self
+                .map_file(file, &[Op::mmap(range, prot, libc::MAP_SHARED | libc::MAP_FIXED, FIRST, offset)]),
+        }
+    }
+
+    fn map_image(&mut self, file: BorrowedFd<'_>, pieces: &[Piece]) -> Result<(), MapError> {
+        let map = |piece: &Piece| match piece.offset {
+            Some(offset) => {
+                Op::mmap(piece.range, piece.prot, libc::MAP_PRIVATE | libc::MAP_FIXED, FIRST, offset)
+            }
+            None => anonymous(piece.range, piece.prot, 0),
+        };
+        for part in pieces.chunks(deferred::MAX / 2) {
+            part.iter().for_each(|piece| self.gone(piece.range));
+            self.map_file(file, &part.iter().map(map).collect::<Vec<_>>())?;
+            let mut patches = lock(&self.own.patches);
+            part.iter().filter(|piece| piece.offset.is_some()).for_each(|p| patches.mapped(p.range, p.prot));
+        }
+        Ok(())
+    }
+
+    fn initialise(&mut self, at: UserAddr, bytes: &[u8]) -> Result<(), AccessFault> {
+        let Stub { copies, deferred, slot, .. } = &mut self.stub;
+        if deferred.is_empty() || !deferred.has_room(1) {
+            return self.write(at, bytes);
+        }
+        match copies.store(slot, bytes) {
+            Some(from) => {
+                deferred.push(Op::copy(at.0, from, bytes.len() as u64));
                 Ok(())
             }
-            Backing::Shared { file, offset } => {
-                self.map_file(file, Op::mmap(range, prot, libc::MAP_SHARED | libc::MAP_FIXED, FIRST, offset))
-            }
+            None => self.write(at, bytes),
         }
+    }
+
+    fn clear(&mut self, at: UserAddr, len: usize) -> Result<(), AccessFault> {
+        /// So many come from the slot, and are copied on from there.
+        const ZEROS: usize = 256;
+        let own = len.min(ZEROS);
+        self.initialise(at, &[0; ZEROS][..own])?;
+        let rest = (len - own) as u64;
+        match at.checked_add(own as u64) {
+            Some(to) if rest > 0 && self.may_defer(1) => {
+                self.stub.deferred.push(Op::copy(to.0, at.0, rest));
+                Ok(())
+            }
+            Some(to) if rest > 0 => self.write(to, &vec![0; len - own]),
+            _ => Ok(()),
+        }
+    }
+
+    fn finish(&mut self) -> Result<(), MapError> {
+        if self.stub.deferred.is_empty() { Ok(()) } else { self.stub.run_deferred(&self.own) }
     }
 
     fn unmap(&mut self, range: PageRange) -> Result<(), MapError> {
@@ -427,7 +504,7 @@ impl Context for SystrapContext {
 
     fn protect(&mut self, range: PageRange, prot: Prot) -> Result<(), MapError> {
         self.changed(range);
-        self.change(Op::mprotect(range, prot))
+        self.soon(Op::mprotect(range, prot))
     }
 
     fn remap(&mut self, from: PageRange, to: PageRange) -> Result<(), MapError> {
@@ -440,8 +517,11 @@ impl Context for SystrapContext {
 
     fn advise(&mut self, range: PageRange, advice: i32) -> Result<(), MapError> {
         self.changed(range);
-        let advice = i64::from(advice).cast_unsigned();
-        self.change(Op::new(libc::SYS_madvise, [range.start(), range.len(), advice, 0, 0, 0]))
+        let op = Op::new(
+            libc::SYS_madvise,
+            [range.start(), range.len(), i64::from(advice).cast_unsigned(), 0, 0, 0],
+        );
+        if advice == libc::MADV_DONTNEED { self.soon(op) } else { self.change(op) }
     }
 
     fn clone_thread(&mut self) -> Result<Box<dyn Context>, Errno> {
@@ -449,18 +529,22 @@ impl Context for SystrapContext {
     }
 
     fn fork(&mut self) -> Result<Process, Errno> {
-        Ok(self.new_process()?.into_process())
+        let child = self.new_process().or_else(|_| {
+            // Perhaps there are as many processes as may be, and some of them wait for the reaper.
+            thread::park_timeout(2 * REST);
+            self.new_process()
+        });
+        Ok(child?.into_process())
     }
 
     fn reset(&mut self) -> Result<(), MapError> {
         self.need_frame()?;
         self.forget_patches();
-        let high = REGION + REGION_LEN;
-        let ops = [Op::munmap(0, REGION), Op::munmap(high, TASK_END - high)];
-        let results = self.stub.run(&self.own, &ops)?;
         self.frame.set_extended_state(&self.stub.slot, &self.own.shared.xstate, &[]);
-        self.own.deferred.reset_count();
-        results.all(ops.len()).map_err(MapError::Refused)
+        self.own.mappings.reset();
+        let high = REGION + REGION_LEN;
+        self.soon(Op::munmap(0, REGION))?;
+        self.soon(Op::munmap(high, TASK_END - high))
     }
 
     fn cpu_time(&mut self) -> Duration {

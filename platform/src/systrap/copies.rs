@@ -19,7 +19,7 @@ const ITEMS: usize = COPY_ROW_LEN / 4;
 /// How much of a string is copied: no more than to the end of its page.
 const STRING_LEN: u32 = 256;
 /// The most writes that wait.
-const WRITES_MAX: usize = 8;
+pub(super) const WRITES_MAX: usize = 8;
 
 /// The table of the shim.
 pub(super) fn table() -> Vec<u8> {
@@ -146,17 +146,26 @@ impl Copies {
     pub(super) fn write(&mut self, at: &Slot, start: u64, from: &[u8]) -> bool {
         self.look(at);
         let Some(piece) = Piece::new(start, from.len()) else { return false };
-        let room = slot::STACK - slot::OUT - self.used;
         let writable = self.writable.iter().any(|writable| writable.covers(piece));
-        if !writable || from.len() > room || self.writes.len() >= WRITES_MAX {
+        if !writable || self.writes.len() >= WRITES_MAX {
             return false;
         }
+        let Some(stored) = self.store(at, from) else { return false };
         self.changed(start, from.len());
-        let offset = slot::OUT + self.used;
-        at.write(offset, from);
-        self.writes.push((piece, Op::copy(start, at.guest(offset), from.len() as u64)));
-        self.used += from.len().next_multiple_of(16).min(room);
+        self.writes.push((piece, Op::copy(start, stored, from.len() as u64)));
         true
+    }
+
+    /// Puts bytes into the slot for a later operation of the next list; returns where the stub has them.
+    pub(super) fn store(&mut self, at: &Slot, bytes: &[u8]) -> Option<u64> {
+        let room = slot::STACK - slot::OUT - self.used;
+        if bytes.len() > room {
+            return None;
+        }
+        let offset = slot::OUT + self.used;
+        at.write(offset, bytes);
+        self.used += bytes.len().next_multiple_of(16).min(room);
+        Some(at.guest(offset))
     }
 
     /// Memory was written: copies of it are old.

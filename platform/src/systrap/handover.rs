@@ -4,6 +4,7 @@
 //! then is it woken; so an idle sandbox makes no wake-ups and a busy one no needless calls.
 
 use std::{
+    ops::Range,
     sync::atomic::Ordering,
     time::{Duration, Instant},
 };
@@ -12,13 +13,14 @@ use host::futex::{self, Woken};
 
 use super::{
     copies::Copies,
+    deferred::Deferred,
     layout::{event, flag, slot, word},
     ops::{Op, Results},
     pace::Pace,
     slot::Slot,
     space::Space,
 };
-use crate::{AddressSpace, Gone};
+use crate::{AddressSpace, Errno, Gone, MapError};
 
 /// After this long a stub that does not finish its operations is taken for hostile and killed. The longest that is honest is
 /// populating a large mapping.
@@ -74,14 +76,6 @@ fn wait_for_operations(slot: &Slot, space: &Space) -> Result<(), Gone> {
     Ok(())
 }
 
-/// Runs operations in a stub whose thread is stopped, on behalf of a thread that is not its own.
-pub(super) fn run_for(slot: &Slot, space: &Space, ops: &[Op]) -> Result<Results, Gone> {
-    slot.set_ops(ops, 0);
-    post(slot);
-    wait_for_operations(slot, space)?;
-    Ok(slot.results(ops.len()))
-}
-
 /// Why a wait ended without a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Stop {
@@ -108,12 +102,22 @@ pub(super) struct Stub {
     first: Option<Vec<Op>>,
     pub(super) pace: Pace,
     pub(super) copies: Copies,
+    pub(super) deferred: Deferred,
+}
+
+/// How a resumption ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Resumed {
+    /// The guest ran until its next trap.
+    Trapped,
+    /// A deferred change failed, so the guest has not run.
+    Refused(Errno),
 }
 
 impl Stub {
     /// The thread that is born into `slot`, whose first reply is posted. Affinity is inherited from the parent.
     pub(super) fn newborn(slot: Slot, tid: i32, parent: Option<&Pace>) -> Stub {
-        Stub { slot, newborn: true, first: None, pace: Pace::new(tid, parent), copies: Copies::default() }
+        Stub { newborn: true, first: None, ..Stub::waiting(slot, tid, parent, Vec::new()) }
     }
 
     /// The thread that is born into `slot` and waits there for its first reply, which is to begin with `first`.
@@ -124,6 +128,7 @@ impl Stub {
             first: Some(first),
             pace: Pace::new(tid, parent),
             copies: Copies::default(),
+            deferred: Deferred::default(),
         }
     }
 
@@ -160,20 +165,41 @@ impl Stub {
         Ok(self.slot.results(count))
     }
 
-    /// Runs the writes that wait, the deferred operations and then `ops` in the stub.
+    /// Runs the writes that wait, the deferred operations and then `ops` in the stub. Nobody can be told of a deferred change that
+    /// fails here: it ends the process, as Linux ends one when memory is short.
     pub(super) fn run(&mut self, space: &Space, ops: &[Op]) -> Result<Results, Gone> {
         let mut all = self.first.take().unwrap_or_default();
         all.extend(self.copies.take_writes());
-        let writes = all.len();
-        all.extend(space.take_deferred());
-        let deferred = all.len() - writes;
+        let deferred = self.deferred.append_to(&mut all);
+        if all.len() + ops.len() > slot::OPS_MAX {
+            self.run_list(space, &all, deferred)?;
+            return self.run_list(space, ops, 0..0);
+        }
+        let before = all.len();
         all.extend_from_slice(ops);
+        Ok(self.run_list(space, &all, deferred)?.from(before))
+    }
+
+    fn run_list(&mut self, space: &Space, list: &[Op], deferred: Range<usize>) -> Result<Results, Gone> {
         self.settle(space)?;
         self.pace.before_operations(&space.shared.cpus, &self.slot);
-        self.begin(space, &all)?;
-        let results = self.finish(space, all.len())?.from(writes);
-        space.check_deferred(&results, deferred)?;
-        Ok(results.from(deferred))
+        self.begin(space, list)?;
+        let results = self.finish(space, list.len())?;
+        if let Some(errno) = self.deferred.failed(&results, deferred) {
+            log::warn!("stub {}: a deferred change failed: {errno}", space.pid());
+            space.kill();
+            return Err(Gone);
+        }
+        Ok(results)
+    }
+
+    /// Runs the writes that wait and the deferred operations.
+    pub(super) fn run_deferred(&mut self, space: &Space) -> Result<(), MapError> {
+        let mut all = self.first.take().unwrap_or_default();
+        all.extend(self.copies.take_writes());
+        let deferred = self.deferred.append_to(&mut all);
+        let results = self.run_list(space, &all, 0..0)?;
+        self.deferred.failed(&results, deferred).map_or(Ok(()), |errno| Err(MapError::Refused(errno)))
     }
 
     /// Makes a signal frame for a thread that is stopped in a patched call.
@@ -190,7 +216,7 @@ impl Stub {
     }
 
     /// Runs `ops`, the writes that wait and the deferred operations, returns to the guest and waits for its next trap.
-    pub(super) fn resume(&mut self, space: &Space, ops: Vec<Op>, how: Resume) -> Result<(), Gone> {
+    pub(super) fn resume(&mut self, space: &Space, ops: Vec<Op>, how: Resume) -> Result<Resumed, Gone> {
         self.settle(space)?;
         let flags = match how {
             Resume::Frame(at) => {
@@ -203,14 +229,19 @@ impl Stub {
         let mut all = ops;
         all.append(&mut self.first.take().unwrap_or_default());
         all.extend(self.copies.take_writes());
-        all.extend(space.take_deferred());
+        let deferred = self.deferred.append_to(&mut all);
         self.slot.set_ops(&all, flags);
         let cpus = &space.shared.cpus;
         self.pace.before(cpus, &self.slot);
         post(&self.slot);
         let result = self.wait_for_trap(space);
         self.pace.after(cpus, &self.slot);
-        result
+        result?;
+        if deferred.is_empty() || self.slot.get32(slot::SIGNO) != 0 {
+            return Ok(Resumed::Trapped);
+        }
+        let results = self.slot.results(all.len());
+        Ok(self.deferred.failed(&results, deferred).map_or(Resumed::Trapped, Resumed::Refused))
     }
 
     /// Waits for the guest's next trap.
@@ -230,8 +261,9 @@ impl Stub {
     /// Ends the thread.
     pub(super) fn exit(&mut self, space: &Space) {
         if self.settle(space).is_ok() {
-            let first = self.first.take().unwrap_or_default();
-            self.slot.set_ops(&first, flag::EXIT);
+            let mut last = self.first.take().unwrap_or_default();
+            self.deferred.append_to(&mut last);
+            self.slot.set_ops(&last, flag::EXIT);
             post(&self.slot);
         }
     }

@@ -33,6 +33,8 @@ const SEARCH_MAX: u64 = 16 << 20;
 /// Bounds of what is remembered of a guest.
 const COUNTS_MAX: usize = 512;
 const TEXTS_MAX: usize = 512;
+/// The most operations that [`Patches::patch`] or [`Patches::proceed`] give.
+pub(super) const PATCH_MAX: usize = 2 + 4 + 9;
 
 const RX: Prot = Prot::READ.with(Prot::EXEC);
 const RW: Prot = Prot::READ.with(Prot::WRITE);

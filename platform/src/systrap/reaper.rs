@@ -8,6 +8,7 @@ use std::{
         atomic::{AtomicBool, AtomicU64, Ordering},
     },
     thread,
+    time::Duration,
 };
 
 use host::{
@@ -26,6 +27,9 @@ use super::{
     unit::{UnitAddresses, lock},
 };
 use crate::Errno;
+
+/// How long the reaper rests when it has reaped.
+pub(super) const REST: Duration = Duration::from_millis(2);
 
 /// How guest code runs, and so how the ends of stubs are noticed.
 #[derive(Debug)]
@@ -194,6 +198,11 @@ impl Shared {
                 }
             };
             self.ended(pid);
+            while let Ok(Some(pid)) = host::process::wait(Children::Group(self.group), WaitMode::Poll) {
+                self.ended(pid);
+            }
+            // Many may end soon. Nobody waits for it but guests whose stubs ended by themselves.
+            thread::park_timeout(REST);
         }
     }
 

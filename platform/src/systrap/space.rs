@@ -11,7 +11,7 @@ use std::{
 };
 
 use super::{
-    deferred::Deferred,
+    deferred::Mappings,
     patch::{Hints, Patches},
     reaper::Shared,
     slot::Slot,
@@ -21,7 +21,7 @@ use crate::{AccessFault, AddressSpace, Gone, UserAddr};
 
 /// A stub process.
 ///
-/// Lock order: `files`, then `deferred`, then `units`, then `alive`; `patches`, then `running`.
+/// Lock order: `files`, then `units`, then `alive`; `patches`, then `running`.
 #[derive(Debug)]
 pub(super) struct Space {
     pub(super) shared: Arc<Shared>,
@@ -39,7 +39,7 @@ pub(super) struct Space {
     pub(super) files: Mutex<()>,
     /// How many contexts there are.
     pub(super) threads: AtomicUsize,
-    pub(super) deferred: Deferred,
+    pub(super) mappings: Mappings,
     pub(super) patches: Mutex<Patches>,
     pub(super) hints: Hints,
     /// By slot: whether the thread there runs guest code.
@@ -52,7 +52,7 @@ impl Space {
         pid: i32,
         unit: Unit,
         socket: OwnedFd,
-        deferred: Deferred,
+        mappings: Mappings,
         patches: Patches,
     ) -> Arc<Space> {
         Arc::new(Space {
@@ -65,7 +65,7 @@ impl Space {
             socket,
             files: Mutex::new(()),
             threads: AtomicUsize::new(1),
-            deferred,
+            mappings,
             hints: Hints::of(&patches),
             patches: Mutex::new(patches),
             running: Mutex::default(),
@@ -141,7 +141,6 @@ impl Space {
 
 impl AddressSpace for Space {
     fn read(&self, at: UserAddr, into: &mut [u8]) -> Result<(), AccessFault> {
-        self.flush();
         let mut done = 0;
         while let Some(rest) = into.get_mut(done..).filter(|rest| !rest.is_empty()) {
             let from = at.checked_add(done as u64).ok_or(AccessFault { done })?;
@@ -154,7 +153,6 @@ impl AddressSpace for Space {
     }
 
     fn write(&self, at: UserAddr, from: &[u8]) -> Result<(), AccessFault> {
-        self.flush();
         let mut done = 0;
         while let Some(rest) = from.get(done..).filter(|rest| !rest.is_empty()) {
             let to = at.checked_add(done as u64).ok_or(AccessFault { done })?;

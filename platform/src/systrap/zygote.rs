@@ -11,7 +11,7 @@ use host::seccomp;
 use super::{
     Config, Error,
     birth::{self, Begin, Birth},
-    deferred::Deferred,
+    deferred::Mappings,
     filter,
     frame::Frame,
     handover::Stub,
@@ -79,7 +79,7 @@ impl Zygote {
         let shared = Arc::new(Shared::new(config, running, xstate, features, pid));
         let patching = shared.config.patch && features & feature::FSGSBASE != 0;
         let patches = if patching { Patches::default() } else { Patches::off() };
-        let space = Space::new(&shared, pid, unit, ours, Deferred::default(), patches);
+        let space = Space::new(&shared, pid, unit, ours, Mappings::default(), patches);
         shared.register(&space).map_err(Error::Start)?;
         let mut zygote = Zygote { space, stub: Stub::newborn(slot, pid, None), spare: None };
         let vdso = zygote.set_up()?;

@@ -16,7 +16,8 @@ const ET_EXEC: u16 = 2;
 const ET_DYN: u16 = 3;
 const EM_X86_64: u16 = 62;
 
-const EHDR_SIZE: usize = 64;
+/// Size of the first header.
+pub const EHDR_SIZE: usize = 64;
 const PHDR_SIZE: usize = 56;
 
 /// A segment to be mapped.
@@ -59,6 +60,29 @@ fn u64_at(bytes: &[u8], at: usize) -> u64 {
     bytes.get(at..at + 8).and_then(|b| b.try_into().ok()).map_or(0, u64::from_le_bytes)
 }
 
+/// The first page of `file`, or as much as there is: what most files need to be known by.
+///
+/// # Errors
+/// Those of reading.
+pub fn head(task: &Task, file: &Arc<File>) -> Result<Vec<u8>> {
+    let mut head = vec![0; PAGE_SIZE as usize];
+    let got = read_at(task, file, 0, &mut head)?;
+    head.truncate(got);
+    Ok(head)
+}
+
+/// Reads `size` bytes at `offset`, from `head` if they are there; returns what there is.
+fn part(task: &Task, file: &Arc<File>, head: &[u8], offset: u64, size: usize) -> Result<Vec<u8>> {
+    let start = usize::try_from(offset).unwrap_or(usize::MAX);
+    if let Some(part) = start.checked_add(size).and_then(|end| head.get(start..end)) {
+        return Ok(part.to_vec());
+    }
+    let mut part = vec![0; size];
+    let got = read_at(task, file, offset, &mut part)?;
+    part.truncate(got);
+    Ok(part)
+}
+
 /// Decodes the headers of `file`, whose first bytes are `head`.
 ///
 /// # Errors
@@ -75,8 +99,8 @@ pub fn read(task: &Task, file: &Arc<File>, head: &[u8]) -> Result<Headers> {
     if usize::from(phentsize) != PHDR_SIZE || phnum == 0 || table_size > 65_536 {
         return Err(Errno::ENOEXEC);
     }
-    let mut table = vec![0; table_size];
-    if read_at(task, file, phoff, &mut table).map_err(|_| Errno::ENOEXEC)? < table_size {
+    let table = part(task, file, head, phoff, table_size).map_err(|_| Errno::ENOEXEC)?;
+    if table.len() < table_size {
         return Err(Errno::ENOEXEC);
     }
     let mut headers = Headers {
@@ -90,7 +114,7 @@ pub fn read(task: &Task, file: &Arc<File>, head: &[u8]) -> Result<Headers> {
         alignment: PAGE_SIZE,
     };
     for entry in table.chunks_exact(PHDR_SIZE) {
-        decode_entry(task, file, entry, &mut headers)?;
+        decode_entry(task, file, head, entry, &mut headers)?;
     }
     if headers.phdr == 0 {
         let holds = |s: &&Segment| s.offset <= phoff && phoff - s.offset < s.file_size;
@@ -100,7 +124,13 @@ pub fn read(task: &Task, file: &Arc<File>, head: &[u8]) -> Result<Headers> {
     Ok(headers)
 }
 
-fn decode_entry(task: &Task, file: &Arc<File>, entry: &[u8], headers: &mut Headers) -> Result<()> {
+fn decode_entry(
+    task: &Task,
+    file: &Arc<File>,
+    head: &[u8],
+    entry: &[u8],
+    headers: &mut Headers,
+) -> Result<()> {
     let segment = Segment {
         flags: u32_at(entry, 4),
         offset: u64_at(entry, 8),
@@ -121,9 +151,8 @@ fn decode_entry(task: &Task, file: &Arc<File>, entry: &[u8], headers: &mut Heade
             if !(2..=4096).contains(&size) {
                 return Err(Errno::ENOEXEC);
             }
-            let mut path = vec![0; size];
-            let got = read_at(task, file, segment.offset, &mut path)?;
-            if got < size {
+            let mut path = part(task, file, head, segment.offset, size)?;
+            if path.len() < size {
                 return Err(Errno::EIO);
             }
             if path.pop() != Some(0) {

@@ -6,15 +6,15 @@ use linux_abi::{Errno, PAGE_SIZE, Result, UserAddr};
 use platform::{Context, Prot};
 
 use super::elf::{Headers, Segment};
-use crate::{
-    credentials::Caps,
-    fs::file::File,
-    limits::Limits,
-    mm::{
-        Mm,
-        map::{Caller, MAP_ANONYMOUS, MAP_FIXED, MAP_PRIVATE, MapRequest},
-    },
-};
+use crate::{fs::file::File, mm::Mm};
+
+/// What a segment becomes.
+struct Parts {
+    /// Its pages of the file, and the zero pages that follow: address, length, protection, offset.
+    pages: Vec<(u64, u64, Prot, Option<u64>)>,
+    /// The rest of its last page of the file, to be cleared.
+    tail: Option<(u64, u64)>,
+}
 
 /// Maps every segment of `file` at its address plus `bias`. Returns the end of the highest.
 ///
@@ -28,20 +28,43 @@ pub(crate) fn map_segments(
     bias: u64,
 ) -> Result<u64> {
     let mut end = 0;
+    let mut pages = Vec::new();
+    let mut tails = Vec::new();
     for segment in &headers.segments {
-        map_segment(mm, context, file, segment, bias)?;
+        let parts = segment_parts(segment, bias)?;
         end = end.max(segment.vaddr.wrapping_add(bias).wrapping_add(segment.mem_size));
+        let cleared = |(addr, len, _, _): &(u64, u64, Prot, Option<u64>)| {
+            tails.iter().any(|&(tail, tail_len)| tail < addr + len && *addr < tail + tail_len)
+        };
+        if parts.pages.iter().any(cleared) {
+            // What was mapped there is to be cleared before this replaces it.
+            map_and_clear(mm, context, file, &mut pages, &mut tails)?;
+        }
+        pages.extend(parts.pages);
+        tails.extend(parts.tail);
     }
+    map_and_clear(mm, context, file, &mut pages, &mut tails)?;
     Ok(end)
 }
 
-fn map_segment(
+fn map_and_clear(
     mm: &Mm,
     context: &mut dyn Context,
     file: &Arc<File>,
-    segment: &Segment,
-    bias: u64,
+    pages: &mut Vec<(u64, u64, Prot, Option<u64>)>,
+    tails: &mut Vec<(u64, u64)>,
 ) -> Result<()> {
+    mm.map_image(context, file, pages)?;
+    for &(at, len) in &*tails {
+        context.clear(UserAddr(at), usize::try_from(len).unwrap_or(0)).map_err(|_| Errno::EFAULT)?;
+    }
+    pages.clear();
+    tails.clear();
+    Ok(())
+}
+
+fn segment_parts(segment: &Segment, bias: u64) -> Result<Parts> {
+    let mut parts = Parts { pages: Vec::new(), tail: None };
     let prot = protection(segment.flags);
     let vaddr = segment.vaddr.checked_add(bias).ok_or(Errno::EINVAL)?;
     let in_page = vaddr % PAGE_SIZE;
@@ -54,43 +77,20 @@ fn map_segment(
         if offset % PAGE_SIZE != 0 {
             return Err(Errno::EINVAL);
         }
-        map(mm, context, (start, page_up(file_end)? - start), prot, Some((file, offset)))?;
+        parts.pages.push((start, page_up(file_end)? - start, prot, Some(offset)));
     }
     if segment.mem_size > segment.file_size {
         let zero_from = if segment.file_size > 0 { page_up(file_end)? } else { start };
         // The rest of the last page from the file, if the program could write it itself.
         if segment.file_size > 0 && prot.has(Prot::WRITE) && zero_from > file_end {
-            let zeros = vec![0; usize::try_from(zero_from - file_end).unwrap_or(0)];
-            context.write(UserAddr(file_end), &zeros).map_err(|_| Errno::EFAULT)?;
+            parts.tail = Some((file_end, zero_from - file_end));
         }
         let zero_to = page_up(mem_end)?;
         if zero_to > zero_from {
-            map(mm, context, (zero_from, zero_to - zero_from), prot, None)?;
+            parts.pages.push((zero_from, zero_to - zero_from, prot, None));
         }
     }
-    Ok(())
-}
-
-/// Maps at a fixed place, without limits: the loader's mappings count, but are not refused.
-pub(crate) fn map(
-    mm: &Mm,
-    context: &mut dyn Context,
-    (addr, len): (u64, u64),
-    prot: Prot,
-    file: Option<(&Arc<File>, u64)>,
-) -> Result<()> {
-    let limits = Limits::unlimited();
-    let caller = Caller { limits: &limits, caps: Caps::empty() };
-    let anonymous = if file.is_none() { MAP_ANONYMOUS } else { 0 };
-    let request = MapRequest {
-        addr,
-        len,
-        prot,
-        flags: MAP_PRIVATE | MAP_FIXED | anonymous,
-        file: file.map(|(file, _)| file),
-        offset: file.map_or(0, |(_, offset)| offset),
-    };
-    mm.mmap(context, &caller, &request).map(drop)
+    Ok(parts)
 }
 
 fn protection(flags: u32) -> Prot {

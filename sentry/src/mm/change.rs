@@ -51,6 +51,7 @@ impl Mm {
         }
         let prot = Prot(prot & 7);
         let mut state = self.state.lock();
+        state.begin();
         let first = state.vmas.next_after(range.start()).ok_or(Errno::ENOMEM)?;
         if grows == PROT_GROWSDOWN {
             if first.range.start() >= range.end() {
@@ -90,6 +91,10 @@ impl Mm {
                 continue;
             }
             context.protect(piece, prot).map_err(map_errno)?;
+            if prot.has(Prot::EXEC) || vma.flags.contains(VmaFlags::SHARED) {
+                // The host may say no: the file may be open for less there, or be on a mount without execution.
+                context.finish().map_err(map_errno)?;
+            }
             state.vmas.update(piece, |vma| vma.prot = prot);
         }
         if at < range.end() { Err(Errno::ENOMEM) } else { Ok(()) }
@@ -121,6 +126,7 @@ impl Mm {
         }
         let old = PageRange::covering(old_addr, old_len).ok_or(Errno::EINVAL)?;
         let mut state = self.state.lock();
+        state.begin();
         if flags & MREMAP_FIXED != 0 {
             let new = PageRange::covering(new_addr, new_len).ok_or(Errno::EINVAL)?;
             if new.end() > self.layout.usable.end() || new.overlaps(old) {
@@ -175,6 +181,7 @@ impl Mm {
                 && let Some(tail) = PageRange::covering(old.end(), new_len - old_len)
                 && tail.end() <= self.layout.usable.end()
                 && state.vmas.overlapping(tail).next().is_none()
+                && state.pending.freed_in(tail).is_none()
                 && !self.layout.reserved.iter().any(|reserved| reserved.overlaps(tail))
             {
                 let mut grown = vma.clone();
@@ -246,6 +253,7 @@ impl Mm {
             return Ok(());
         }
         let mut state = self.state.lock();
+        state.begin();
         let pieces: Vec<_> = state.vmas.overlapping(range).cloned().collect();
         for vma in &pieces {
             let Some(piece) = vma.range.intersection(range) else { continue };

@@ -20,6 +20,7 @@ impl Mm {
     /// brk(2) as the kernel has it: returns the break as it is afterwards, moved or not.
     pub fn brk(&self, context: &mut dyn Context, limits: &Limits, wanted: u64) -> u64 {
         let mut state = self.state.lock();
+        state.begin();
         let old = state.brk;
         if wanted < state.brk_start || wanted == old {
             return old;
@@ -59,7 +60,7 @@ impl Mm {
             }
         }
         let range = PageRange::new(start, end).ok_or(Errno::ENOMEM)?;
-        let taken = state.vmas.overlapping(range).next().is_some();
+        let taken = state.vmas.overlapping(range).next().is_some() || state.pending.freed_in(range).is_some();
         if taken || self.layout.reserved.iter().any(|reserved| reserved.overlaps(range)) {
             return Err(Errno::ENOMEM);
         }

@@ -1,9 +1,9 @@
 //! mmap(2) and munmap(2): placement, checks in Linux's order, bookkeeping (`mm/mmap.c`).
 
-use std::sync::Arc;
+use std::{os::fd::AsFd, sync::Arc};
 
 use linux_abi::{Errno, PAGE_SIZE, PageRange, Result, UserAddr};
-use platform::{Backing as HostBacking, Context, Prot};
+use platform::{Backing as HostBacking, Context, Piece, Prot};
 
 use super::{
     MAX_MAP_COUNT, MMAP_MIN_ADDR, Mm, State, map_errno,
@@ -73,6 +73,76 @@ impl Mm {
         caller: &Caller<'_>,
         request: &MapRequest<'_>,
     ) -> Result<UserAddr> {
+        let mut state = self.state.lock();
+        state.begin();
+        let vma = establish(context, self.prepare(&state, caller, request)?)?;
+        let range = vma.range;
+        if request.flags & MAP_POPULATE != 0 {
+            context.finish().map_err(map_errno)?;
+            // Best effort, as in Linux.
+            let _ = context.advise(range, if request.prot.has(Prot::WRITE) { 23 } else { 22 });
+        } else {
+            state.pending.map(range);
+        }
+        state.vmas.remove(range);
+        state.vmas.insert(vma);
+        Ok(UserAddr(range.start()))
+    }
+
+    /// Makes several private mappings of one file, at fixed places, for execve. `pieces` are ranges with what they are to be and
+    /// their offsets in the file; without, they are zero pages.
+    ///
+    /// # Errors
+    /// Those of mmap(2). Some may have been made, and all must go.
+    pub fn map_image(
+        &self,
+        context: &mut dyn Context,
+        file: &Arc<File>,
+        pieces: &[(u64, u64, Prot, Option<u64>)],
+    ) -> Result<()> {
+        let limits = Limits::unlimited();
+        let caller = Caller { limits: &limits, caps: Caps::empty() };
+        let mut state = self.state.lock();
+        state.begin();
+        let mut vmas = Vec::with_capacity(pieces.len());
+        for &(addr, len, prot, offset) in pieces {
+            let anonymous = if offset.is_none() { MAP_ANONYMOUS } else { 0 };
+            let request = MapRequest {
+                addr,
+                len,
+                prot,
+                flags: MAP_PRIVATE | MAP_FIXED | anonymous,
+                file: offset.map(|_| file),
+                offset: offset.unwrap_or(0),
+            };
+            vmas.push(self.prepare(&state, &caller, &request)?);
+        }
+        let mappable = file.ops().mappable(false)?;
+        let fd = match &mappable {
+            Mappable::Borrowed(fd) => Some(*fd),
+            Mappable::Shared(fd) => Some(fd.as_fd()),
+            Mappable::Anonymous => None,
+        };
+        if let Some(fd) = fd {
+            let piece = |(vma, piece): (&Vma, &(u64, u64, Prot, Option<u64>))| Piece {
+                range: vma.range,
+                prot: vma.prot,
+                offset: piece.3,
+            };
+            let pieces: Vec<Piece> = vmas.iter().zip(pieces).map(piece).collect();
+            context.map_image(fd, &pieces).map_err(map_errno)?;
+        } else {
+            vmas = vmas.into_iter().map(|vma| establish(context, vma)).collect::<Result<_>>()?;
+        }
+        for vma in vmas {
+            state.vmas.remove(vma.range);
+            state.vmas.insert(vma);
+        }
+        Ok(())
+    }
+
+    /// The checks of mmap(2), and what it would make.
+    fn prepare(&self, state: &State, caller: &Caller<'_>, request: &MapRequest<'_>) -> Result<Vma> {
         let mut flags = request.flags;
         if request.len == 0 {
             return Err(Errno::EINVAL);
@@ -83,12 +153,10 @@ impl Mm {
         let len = UserAddr(request.len).page_up().filter(|len| len.0 != 0).ok_or(Errno::ENOMEM)?.0;
         request.offset.checked_add(len).ok_or(Errno::EOVERFLOW)?;
         let hint = if flags & MAP_FIXED != 0 { request.addr } else { round_hint(request.addr) };
-
-        let mut state = self.state.lock();
         if state.vmas.len() > MAX_MAP_COUNT {
             return Err(Errno::ENOMEM);
         }
-        let range = self.place(&state, hint, len, flags)?;
+        let range = self.place(state, hint, len, flags)?;
         if range.start() < MMAP_MIN_ADDR && !caller.caps.contains(Caps::SYS_RAWIO) {
             return Err(Errno::EPERM);
         }
@@ -120,21 +188,14 @@ impl Mm {
             None => Backing::Anonymous,
         };
         let vma = Vma { range, prot: request.prot, flags: vma_flags, backing, name: None };
-        check_limits(&state, caller.limits, &vma)?;
+        check_limits(state, caller.limits, &vma)?;
         if state.vmas.len_after_replacing(range) > MAX_MAP_COUNT {
             return Err(Errno::ENOMEM);
         }
         if state.vmas.overlapping(range).any(|old| old.flags.contains(VmaFlags::SEALED)) {
             return Err(Errno::EPERM);
         }
-        let vma = establish(context, vma)?;
-        if flags & MAP_POPULATE != 0 {
-            // Best effort, as in Linux.
-            let _ = context.advise(range, if request.prot.has(Prot::WRITE) { 23 } else { 22 });
-        }
-        state.vmas.remove(range);
-        state.vmas.insert(vma);
-        Ok(UserAddr(range.start()))
+        Ok(vma)
     }
 
     /// munmap(2).
@@ -148,6 +209,7 @@ impl Mm {
         }
         let range = PageRange::covering(addr, len).filter(|range| !range.is_empty()).ok_or(Errno::EINVAL)?;
         let mut state = self.state.lock();
+        state.begin();
         if state.vmas.len_after_replacing(range) > MAX_MAP_COUNT + 1 {
             return Err(Errno::ENOMEM);
         }
@@ -169,6 +231,9 @@ impl Mm {
             state.vmas.overlapping(range).filter_map(|v| v.range.intersection(range)).collect();
         for piece in joined(&mapped) {
             context.unmap(piece).map_err(map_errno)?;
+        }
+        if !mapped.is_empty() && self.users() > 1 {
+            state.pending.free(range);
         }
         state.vmas.remove(range);
         Ok(())
@@ -225,6 +290,7 @@ impl Mm {
             range.start() >= MMAP_MIN_ADDR
                 && range.end() <= usable.end()
                 && state.vmas.overlapping(*range).next().is_none()
+                && state.pending.freed_in(*range).is_none()
                 && !self.layout.reserved.iter().any(|reserved| reserved.overlaps(*range))
         };
         if hint != 0
@@ -240,6 +306,18 @@ impl Mm {
 
     /// The highest free range of `len` bytes below `top`.
     fn highest_gap(&self, state: &State, top: u64, len: u64) -> Option<PageRange> {
+        let mut top = top;
+        loop {
+            let gap = self.highest_unmapped(state, top, len)?;
+            match state.pending.freed_in(gap) {
+                None => return Some(gap),
+                Some(freed) => top = freed.start().min(gap.end()),
+            }
+        }
+    }
+
+    /// The same, where no mapping is any more.
+    fn highest_unmapped(&self, state: &State, top: u64, len: u64) -> Option<PageRange> {
         let mut end = top;
         // Walk mappings and reserved ranges downwards together.
         let mut reserved = self.layout.reserved.iter().rev().peekable();
@@ -366,7 +444,6 @@ fn new_shared_memory(len: u64) -> Result<Arc<super::vma::SharedMemory>> {
 
 /// Makes the host mapping for `vma`; returns the mapping as it is to be recorded.
 pub(super) fn establish(context: &mut dyn Context, mut vma: Vma) -> Result<Vma> {
-    use std::os::fd::AsFd;
     let shared = vma.flags.contains(VmaFlags::SHARED);
     let no_reserve = vma.flags.contains(VmaFlags::NO_RESERVE);
     let done = match &vma.backing {

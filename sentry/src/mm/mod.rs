@@ -3,6 +3,7 @@
 //! * [`Mm`] is `struct mm_struct`: the list of mappings, `brk`, limits, what /proc shows.
 //! * `vma.rs`: one mapping, and the ordered set of them.
 //! * `map.rs`: mmap(2), munmap(2); `change.rs`: mprotect, mremap, madvise; `heap.rs`: brk(2).
+//! * `pending.rs`: what the platform has yet to do.
 //!
 //! Changes are made by the thread that asks for them, through its own [`Context`], while it holds the lock of
 //! the mapping list: the host operation needs only that thread's own stub, never another task, so the lock is held for
@@ -11,6 +12,7 @@
 pub mod change;
 pub mod heap;
 pub mod map;
+mod pending;
 pub mod vma;
 
 use std::sync::{
@@ -22,7 +24,10 @@ use linux_abi::{Errno, PAGE_SIZE, PageRange, Result};
 use parking_lot::Mutex;
 use platform::{AddressSpace, Context, Layout, MapError, Prot};
 
-use self::vma::{Backing, Vma, VmaFlags, VmaSet};
+use self::{
+    pending::Pending,
+    vma::{Backing, Vma, VmaFlags, VmaSet},
+};
 
 /// The lowest address a mapping may have (`vm.mmap_min_addr`).
 pub const MMAP_MIN_ADDR: u64 = 0x1_0000;
@@ -56,6 +61,7 @@ pub(crate) struct State {
     /// `mlockall(MCL_FUTURE)`.
     lock_future: bool,
     info: ProgramInfo,
+    pending: Pending,
 }
 
 /// What execve learned about the program, for /proc.
@@ -121,6 +127,7 @@ impl Mm {
     /// The metadata of a forked copy whose memory is `space`.
     pub fn forked(&self, space: Arc<dyn AddressSpace>) -> Arc<Mm> {
         let mut state = self.state.lock().clone();
+        state.pending = Pending::default();
         state.vmas.retain(|vma| !vma.flags.contains(VmaFlags::DONT_FORK));
         state.vmas.for_each_mut(|vma| vma.flags.remove(VmaFlags::LOCKED));
         state.lock_future = false;
@@ -256,6 +263,7 @@ impl Mm {
     pub fn grow_stack(&self, context: &mut dyn Context, addr: u64, limit: u64) -> bool {
         const GUARD: u64 = 256 * PAGE_SIZE;
         let mut state = self.state.lock();
+        state.begin();
         let Some(vma) = state.vmas.next_after(addr).cloned() else { return false };
         if !vma.flags.contains(VmaFlags::GROWS_DOWN) || vma.range.contains(addr) {
             return false;

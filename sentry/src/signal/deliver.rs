@@ -103,6 +103,12 @@ impl Task {
 /// Looks at everything that may be pending. `interrupted` is the restart the last system call asked for.
 pub(crate) fn before_resume(cx: &mut ThreadCx, interrupted: Option<RestartKind>) -> Next {
     let mut interrupted = interrupted;
+    // A handler must see the call's result, and while the process is stopped others may look at its memory.
+    if let Err(platform::MapError::Refused(errno)) = cx.context.finish()
+        && let Some(status) = cx.call_refused(errno)
+    {
+        return Next::Exit(status);
+    }
     loop {
         cx.task.set_signal_pending(false);
         if let Some(status) = ending(&cx.task) {

@@ -17,7 +17,7 @@ use crate::{
     limits::RLIMIT_STACK,
     loader::{
         elf::{self, Headers},
-        image, read_at,
+        image,
         script::{self, HEAD_SIZE},
         stack::{self, InitialStack},
     },
@@ -57,6 +57,46 @@ pub(crate) struct Program {
     name: [u8; 16],
 }
 
+/// Reads strings of guest memory that mostly lie one behind the other.
+struct StringReader {
+    /// What was read last, and where.
+    window: Vec<u8>,
+    start: u64,
+}
+
+impl StringReader {
+    /// How much is read at once.
+    const WINDOW: u64 = 1024;
+
+    /// The NUL-terminated string at `at`.
+    fn read(&mut self, cx: &mut ThreadCx, at: UserAddr) -> Result<Vec<u8>> {
+        if let Some(string) = self.known(at) {
+            return Ok(string);
+        }
+        // Not past the page: the next one may not be there, and need not be.
+        let len = (PAGE_SIZE - at.0 % PAGE_SIZE).min(Self::WINDOW);
+        self.window.resize(usize::try_from(len).unwrap_or(0), 0);
+        self.start = at.0;
+        let got = cx.read_partial(at, &mut self.window);
+        self.window.truncate(got);
+        if let Some(string) = self.known(at) {
+            return Ok(string);
+        }
+        cx.read_cstring(at, MAX_ARG_STRLEN).map_err(|errno| match errno {
+            Errno::ENAMETOOLONG => Errno::E2BIG,
+            other => other,
+        })
+    }
+
+    /// The string, if all of it was read already.
+    fn known(&self, at: UserAddr) -> Option<Vec<u8>> {
+        let skip = usize::try_from(at.0.checked_sub(self.start)?).ok()?;
+        let rest = self.window.get(skip..)?;
+        let end = rest.iter().position(|&byte| byte == 0)?;
+        rest.get(..end).map(<[u8]>::to_vec)
+    }
+}
+
 /// Reads a NULL-terminated array of strings.
 ///
 /// # Errors
@@ -67,6 +107,7 @@ pub fn read_strings(cx: &mut ThreadCx, at: UserAddr, budget: &mut usize) -> Resu
         return Ok(strings);
     }
     let mut at = at;
+    let mut reader = StringReader { window: Vec::new(), start: 0 };
     loop {
         // As many pointers as the page holds, at once.
         let in_page = usize::try_from((PAGE_SIZE - at.0 % PAGE_SIZE) / 8).unwrap_or(1).clamp(1, 64);
@@ -80,10 +121,7 @@ pub fn read_strings(cx: &mut ThreadCx, at: UserAddr, budget: &mut usize) -> Resu
             if pointer == 0 {
                 return Ok(strings);
             }
-            let string = cx.read_cstring(UserAddr(pointer), MAX_ARG_STRLEN).map_err(|errno| match errno {
-                Errno::ENAMETOOLONG => Errno::E2BIG,
-                other => other,
-            })?;
+            let string = reader.read(cx, UserAddr(pointer))?;
             *budget = budget.checked_sub(string.len() + 1 + 8).ok_or(Errno::E2BIG)?;
             strings.push(string);
         }
@@ -124,10 +162,8 @@ pub(crate) fn find(task: &Arc<Task>, request: ExecRequest) -> Result<Program> {
     let name = basename(&shown);
     let mut current = shown.clone();
     for _ in 0..=MAX_INTERPRETERS {
-        let mut head = vec![0; HEAD_SIZE];
-        let got = read_at(task, &file, 0, &mut head)?;
-        head.truncate(got);
-        let Some(line) = script::parse(&head)? else {
+        let head = elf::head(task, &file)?;
+        let Some(line) = script::parse(head.get(..HEAD_SIZE).unwrap_or(&head))? else {
             let (headers, interpreter) = examine(task, &file, &head)?;
             return Ok(Program { file, headers, interpreter, argv, envp, path: shown, name });
         };
@@ -145,8 +181,8 @@ fn examine(task: &Arc<Task>, file: &Arc<File>, head: &[u8]) -> Result<(Headers, 
     let headers = elf::read(task, file, head)?;
     let Some(path) = &headers.interpreter else { return Ok((headers, None)) };
     let interpreter = open_exec(task, linux_abi::fcntl::AT_FDCWD, path, Lookup::FOLLOW)?;
-    let mut head = vec![0; 64];
-    if read_at(task, &interpreter, 0, &mut head)? < head.len() {
+    let head = elf::head(task, &interpreter)?;
+    if head.len() < elf::EHDR_SIZE {
         return Err(Errno::EIO);
     }
     let interpreter_headers = elf::read(task, &interpreter, &head).map_err(|errno| match errno {
@@ -241,6 +277,7 @@ impl ThreadCx {
             Mm::new(process.space, layout)
         };
         if let Some(old) = task.set_mm(Some(Arc::clone(&mm))) {
+            old.leave();
             old.remove_user();
         }
         if let Some(vfork) = task.vfork_done.lock().take() {
@@ -333,7 +370,7 @@ impl ThreadCx {
         kernel.fill_random(&mut random);
         let InitialStack { sp, bytes, args, environment, auxv } =
             stack::build(stack_top, &program.argv, &program.envp, &program.path, random, &auxv)?;
-        self.context.write(UserAddr(sp), &bytes).map_err(|_| Errno::EFAULT)?;
+        self.context.initialise(UserAddr(sp), &bytes).map_err(|_| Errno::EFAULT)?;
         mm.set_info(ProgramInfo {
             args,
             environment,

@@ -44,6 +44,11 @@ impl ThreadCx {
         self.release_memory();
         let task = Arc::clone(&self.task);
         self.account_time();
+        if let Ok(mm) = task.mm() {
+            // If there are changes, nobody will hear of their failure.
+            let _ = self.context.finish();
+            mm.leave();
+        }
         // The host thread goes first: a parent that has waited must find the memory and threads gone.
         drop(self.context);
         if let Some(files) = task.set_files(None) {

@@ -2,7 +2,7 @@
 
 use std::sync::{Arc, atomic::Ordering};
 
-use linux_abi::UserAddr;
+use linux_abi::{Errno, UserAddr};
 use platform::{Context, Fault, Registers, Trap};
 
 use super::{Task, ThreadCx, wait::ExitStatus};
@@ -100,15 +100,33 @@ impl ThreadCx {
                 let info = SigInfo::fault(exception.signo, exception.code, exception.addr);
                 send::force(&self.task, info);
             }
+            Trap::Refused(errno) => {
+                if let Some(status) = self.call_refused(errno) {
+                    return Step::Exit(status);
+                }
+            }
             Trap::Interrupted => {}
             // Killed from outside: the host was out of memory, or the guest destroyed its own stub.
-            Trap::Gone => {
-                let status = ExitStatus::Signaled { signo: SIGKILL, core: false };
-                self.task.begin_group_exit(status);
-                return Step::Exit(status);
-            }
+            Trap::Gone => return Step::Exit(self.lose()),
         }
         Step::Continue(None)
+    }
+
+    /// The host refused what the last system call asked of it, so the call fails. If that cannot be, the process ends.
+    pub(crate) fn call_refused(&mut self, errno: Errno) -> Option<ExitStatus> {
+        let forgotten = self.task.mm().and_then(|mm| mm.refused(&mut *self.context));
+        if forgotten.is_err() {
+            return Some(self.lose());
+        }
+        self.regs.rax = errno.as_return();
+        None
+    }
+
+    /// The process cannot go on.
+    fn lose(&self) -> ExitStatus {
+        let status = ExitStatus::Signaled { signo: SIGKILL, core: false };
+        self.task.begin_group_exit(status);
+        status
     }
 
     fn system_call(&mut self) -> Step {
