@@ -227,7 +227,7 @@ fn compile_all() -> Result<Vec<PathBuf>, Vec<String>> {
     let mut binaries = Vec::new();
     let mut errors = Vec::new();
     for source in sources(&here().join("guest")).map_err(|error| vec![error])? {
-        match compile(&source, &headers) {
+        match compile(&source, &headers, &[]) {
             Ok(binary) => binaries.push(binary),
             Err(error) => errors.push(error),
         }

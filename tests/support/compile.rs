@@ -5,6 +5,7 @@ use std::{
     hash::{DefaultHasher, Hash, Hasher},
     path::{Path, PathBuf},
     process::Command,
+    sync::Mutex,
     time::Duration,
 };
 
@@ -18,12 +19,14 @@ pub fn binary_directory() -> PathBuf {
     env::temp_dir().join(format!("conformance-{}-{:x}", nix::unistd::getuid(), hasher.finish()))
 }
 
-/// Compiles `source` (static, with threads) to [`binary_directory`]`/NAME`, unless the binary is newer than it and
-/// `headers`. Several test programs may do so at once.
+/// Compiles `source` (static, with threads, and with these options) to [`binary_directory`]`/NAME`, unless the binary is
+/// newer than it and `headers`. Several test programs may do so at once.
 ///
 /// # Errors
 /// What the compiler says.
-pub fn compile(source: &Path, headers: &[PathBuf]) -> Result<PathBuf, String> {
+pub fn compile(source: &Path, headers: &[PathBuf], options: &[&str]) -> Result<PathBuf, String> {
+    static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
+    let _turn = ONE_AT_A_TIME.lock();
     let directory = binary_directory();
     fs::create_dir_all(&directory).map_err(|error| format!("{}: {error}", directory.display()))?;
     let binary = directory.join(source.file_stem().unwrap_or_default());
@@ -34,7 +37,11 @@ pub fn compile(source: &Path, headers: &[PathBuf]) -> Result<PathBuf, String> {
     }
     let fresh = binary.with_extension(format!("{}.new", std::process::id()));
     let mut cc = Command::new("cc");
-    cc.args(["-O1", "-Wall", "-Werror", "-static", "-pthread", "-o"]).arg(&fresh).arg(source);
+    cc.args(["-O1", "-Wall", "-Werror", "-static", "-pthread"])
+        .args(options)
+        .arg("-o")
+        .arg(&fresh)
+        .arg(source);
     let outcome = run(&mut cc, Duration::from_secs(120));
     if outcome.code != Some(0) {
         return Err(format!("{}: {}", source.display(), String::from_utf8_lossy(&outcome.stderr)));

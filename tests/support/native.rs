@@ -29,7 +29,7 @@ pub fn native_command(program: impl AsRef<OsStr>, as_user: bool) -> Command {
 fn alone() -> Option<&'static PathBuf> {
     static HELPER: OnceLock<Option<PathBuf>> = OnceLock::new();
     let find = || {
-        let helper = compile(&here().join("support/alone.c"), &[])?;
+        let helper = compile(&here().join("support/alone.c"), &[], &[])?;
         let probe = run(Command::new(&helper).args(["0", "/bin/true"]), Duration::from_secs(10));
         if probe.code == Some(0) { Ok(helper) } else { Err(probe.summary()) }
     };
