@@ -11,9 +11,9 @@ use std::{
 };
 
 /// From start to exit.
-const TIME_BAR: Duration = Duration::from_millis(40);
+const TIME_BAR: Duration = Duration::from_millis(15);
 /// All processes, guest included.
-const MEMORY_BAR_KIB: u64 = 12 * 1024;
+const MEMORY_BAR_KIB: u64 = 6 * 1024;
 const RUNS: usize = 20;
 
 fn sandbox(platform: &str, args: &[&str]) -> Command {

@@ -6,6 +6,7 @@ mod common;
 mod jail;
 mod kill;
 mod lifecycle;
+mod many;
 mod run;
 #[path = "run.rs"]
 mod run_on_ptrace;
