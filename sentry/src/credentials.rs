@@ -52,14 +52,10 @@ bitflags::bitflags! {
     }
 }
 
-/// The highest capability number (`/proc/sys/kernel/cap_last_cap`).
-pub const CAP_LAST_CAP: u32 = 40;
-
-/// `securebits` that prctl(2) knows.
-pub const SECBIT_NOROOT: u32 = 1;
-pub const SECBIT_NO_SETUID_FIXUP: u32 = 1 << 2;
-pub const SECBIT_KEEP_CAPS: u32 = 1 << 4;
-pub const SECBIT_NO_CAP_AMBIENT_RAISE: u32 = 1 << 6;
+pub use linux_abi::capability::CAP_LAST_CAP;
+pub use linux_abi::prctl::{
+    SECBIT_KEEP_CAPS, SECBIT_NO_CAP_AMBIENT_RAISE, SECBIT_NO_SETUID_FIXUP, SECBIT_NOROOT,
+};
 
 /// `struct cred`.
 #[derive(Clone, Debug, Default)]

@@ -22,8 +22,7 @@ use crate::{
     wait::{Events, Pollable, Wake, Watch},
 };
 
-const POLL_IN: i32 = 1;
-const POLL_OUT: i32 = 2;
+use linux_abi::signal::{POLL_IN, POLL_OUT};
 
 struct Notifier {
     kernel: Weak<Kernel>,

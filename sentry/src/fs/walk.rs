@@ -22,10 +22,10 @@ use super::{
 };
 use crate::{credentials::Credentials, task::Task};
 
+pub use linux_abi::mount::NAME_MAX;
+
 /// The most symbolic links one resolution follows (`MAXSYMLINKS`).
 const MAX_LINKS: u32 = 40;
-/// The longest component.
-pub const NAME_MAX: usize = 255;
 
 bitflags::bitflags! {
     /// How to resolve.

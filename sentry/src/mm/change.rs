@@ -18,17 +18,10 @@ pub const MREMAP_DONTUNMAP: u32 = 4;
 pub const PROT_GROWSDOWN: u32 = 0x0100_0000;
 pub const PROT_GROWSUP: u32 = 0x0200_0000;
 
-pub const MADV_DONTNEED: i32 = 4;
-pub const MADV_FREE: i32 = 8;
-pub const MADV_REMOVE: i32 = 9;
-pub const MADV_DONTFORK: i32 = 10;
-pub const MADV_DOFORK: i32 = 11;
-pub const MADV_MERGEABLE: i32 = 12;
-pub const MADV_UNMERGEABLE: i32 = 13;
-pub const MADV_DONTDUMP: i32 = 16;
-pub const MADV_DODUMP: i32 = 17;
-pub const MADV_WIPEONFORK: i32 = 18;
-pub const MADV_KEEPONFORK: i32 = 19;
+pub use linux_abi::mman::{
+    MADV_DODUMP, MADV_DOFORK, MADV_DONTDUMP, MADV_DONTFORK, MADV_DONTNEED, MADV_FREE, MADV_KEEPONFORK,
+    MADV_MERGEABLE, MADV_REMOVE, MADV_UNMERGEABLE, MADV_WIPEONFORK,
+};
 
 impl Mm {
     /// mprotect(2). `prot` holds the raw argument.

@@ -18,7 +18,7 @@ use crate::{
     wait::{Events, Watch},
 };
 
-const O_RDWR: u32 = 2;
+use linux_abi::fcntl::O_RDWR;
 
 /// A socket as an open file. Dropping it closes the socket.
 pub struct SocketFile {

@@ -4,17 +4,18 @@ use linux_abi::{Errno, Result, UserAddr, socket as abi};
 
 use crate::task::{ThreadCx, usermem::UserMemory};
 
+pub use linux_abi::inet::ARPHRD_LOOPBACK;
+
+use linux_abi::inet::IFNAMSIZ;
+
 /// The loopback's name, index, MTU and flags (`IFF_UP | IFF_LOOPBACK | IFF_RUNNING`, and `IFF_LOWER_UP` for netlink).
 pub const LO_NAME: &[u8] = b"lo";
 pub const LO_INDEX: i32 = 1;
 pub const LO_MTU: i32 = 65_536;
 pub const LO_FLAGS: u32 = 0x49;
-/// `ARPHRD_LOOPBACK`.
-pub const ARPHRD_LOOPBACK: u16 = 772;
 
 /// `sizeof(struct ifreq)`, and where its union begins.
 const IFREQ_SIZE: usize = 40;
-const IFNAMSIZ: usize = 16;
 
 /// Answers an interface ioctl.
 ///

@@ -16,9 +16,9 @@ use crate::{
     task::{ThreadCx, usermem::UserMemory},
 };
 
-pub const SS_ONSTACK: u32 = 1;
-pub const SS_DISABLE: u32 = 2;
-pub const SS_AUTODISARM: u32 = 1 << 31;
+use linux_abi::sigframe::{FP_XSTATE_MAGIC1, FP_XSTATE_MAGIC2};
+pub use linux_abi::signal::{SS_AUTODISARM, SS_DISABLE, SS_ONSTACK};
+
 /// `MINSIGSTKSZ`.
 pub const MIN_STACK: u64 = 2048;
 
@@ -28,8 +28,6 @@ const FRAME_SIZE: usize = 8 + UCONTEXT_SIZE + SIGINFO_SIZE;
 const RED_ZONE: u64 = 128;
 /// `UC_FP_XSTATE | UC_SIGCONTEXT_SS | UC_STRICT_RESTORE_SS`.
 const UC_FLAGS: u64 = 7;
-const FP_XSTATE_MAGIC1: u32 = 0x4650_5853;
-const FP_XSTATE_MAGIC2: u32 = 0x4650_5845;
 /// Where `struct _fpx_sw_bytes` lies in the legacy area.
 const SW_RESERVED: usize = 464;
 const LEGACY_SIZE: usize = 512;

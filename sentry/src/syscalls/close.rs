@@ -4,8 +4,7 @@ use linux_abi::{Errno, Result};
 
 use crate::{fs::close as vfs, task::ThreadCx};
 
-const CLOSE_RANGE_UNSHARE: u32 = 2;
-const CLOSE_RANGE_CLOEXEC: u32 = 4;
+use linux_abi::fcntl::{CLOSE_RANGE_CLOEXEC, CLOSE_RANGE_UNSHARE};
 
 /// close(2).
 pub fn close(cx: &mut ThreadCx, fd: i32) -> Result<()> {

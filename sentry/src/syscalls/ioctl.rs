@@ -10,17 +10,10 @@ use crate::{
     task::{ThreadCx, usermem::UserMemory},
 };
 
-const FIBMAP: u32 = 1;
-const FIGETBSZ: u32 = 2;
-const FIONREAD: u32 = 0x541b;
-const FIONBIO: u32 = 0x5421;
-const FIONCLEX: u32 = 0x5450;
-const FIOCLEX: u32 = 0x5451;
-const FIOASYNC: u32 = 0x5452;
-const FIOQSIZE: u32 = 0x5460;
-const FICLONE: u32 = 0x4004_9409;
-const FICLONERANGE: u32 = 0x4020_940d;
-const FIDEDUPERANGE: u32 = 0xc018_9436;
+use linux_abi::ioctl::{
+    FIBMAP, FICLONE, FICLONERANGE, FIDEDUPERANGE, FIGETBSZ, FIOASYNC, FIOCLEX, FIONBIO, FIONCLEX, FIONREAD,
+    FIOQSIZE,
+};
 
 /// ioctl(2).
 pub fn ioctl(cx: &mut ThreadCx, fd: i32, request: u32, arg: u64) -> Result<u64> {

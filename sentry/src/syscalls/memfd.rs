@@ -18,10 +18,8 @@ use crate::{
     task::{ThreadCx, usermem::UserMemory},
 };
 
-const MFD_CLOEXEC: u32 = 1;
-const MFD_ALLOW_SEALING: u32 = 2;
-const MFD_NOEXEC_SEAL: u32 = 8;
-const MFD_EXEC: u32 = 16;
+use linux_abi::mman::{MFD_ALLOW_SEALING, MFD_CLOEXEC, MFD_EXEC, MFD_NOEXEC_SEAL};
+
 /// Longest name, with its NUL.
 const NAME_MAX: usize = 250;
 

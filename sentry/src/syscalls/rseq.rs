@@ -4,7 +4,8 @@ use linux_abi::{Errno, Result, UserAddr};
 
 use crate::task::{Rseq, ThreadCx};
 
-const RSEQ_FLAG_UNREGISTER: u32 = 1;
+use linux_abi::system::RSEQ_FLAG_UNREGISTER;
+
 /// The size of the first `struct rseq`, and the least there may be.
 const ORIGINAL_SIZE: u32 = 32;
 

@@ -21,7 +21,8 @@ use crate::{
     wait::{Events, Pollable},
 };
 
-const SPLICE_F_NONBLOCK: u32 = 2;
+use linux_abi::fcntl::SPLICE_F_NONBLOCK;
+
 /// `MOVE`, `NONBLOCK`, `MORE`, `GIFT`.
 const SPLICE_F_ALL: u32 = 15;
 

@@ -12,8 +12,7 @@ use crate::{
     task::{ThreadCx, usermem::UserMemory},
 };
 
-const UTIME_NOW: i64 = (1 << 30) - 1;
-const UTIME_OMIT: i64 = (1 << 30) - 2;
+use linux_abi::stat::{UTIME_NOW, UTIME_OMIT};
 
 /// What becomes of one of the times.
 #[derive(Clone, Copy, PartialEq, Eq)]

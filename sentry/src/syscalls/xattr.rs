@@ -16,8 +16,8 @@ use crate::{
     task::{ThreadCx, usermem::UserMemory},
 };
 
-/// `XATTR_NAME_MAX`.
-const NAME_MAX: usize = 255;
+use linux_abi::mount::NAME_MAX;
+
 /// `XATTR_SIZE_MAX`, `XATTR_LIST_MAX`.
 const SIZE_MAX: usize = 64 << 10;
 

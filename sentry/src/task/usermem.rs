@@ -10,8 +10,8 @@ use zerocopy::{FromBytes, FromZeros, Immutable, IntoBytes};
 use super::ThreadCx;
 use crate::fs::io::Segment;
 
-/// `PATH_MAX`, with its terminating NUL.
-pub const PATH_MAX: usize = 4096;
+pub use linux_abi::mount::PATH_MAX;
+
 /// `IOV_MAX` / `UIO_MAXIOV`.
 pub const IOV_MAX: usize = 1024;
 /// The most one read or write moves (`MAX_RW_COUNT`).

@@ -39,16 +39,14 @@ use crate::{
     wait::{Events, WaitQueue, Watch},
 };
 
+use linux_abi::ioctl::{FIONREAD, TCGETS, TIOCGWINSZ};
+
 /// The most one read or write of a regular file moves at once.
 const STEP: usize = 256 << 10;
 /// What a pipe takes without blocking once poll(2) says that it is writable (`PIPE_BUF`).
 const PIPE_BUF: usize = 4096;
 /// The device number of these files' own filesystem.
 const DEV: u64 = 2;
-
-const TCGETS: u32 = 0x5401;
-const TIOCGWINSZ: u32 = 0x5413;
-const FIONREAD: u32 = 0x541b;
 
 fn errno(error: nix::errno::Errno) -> Errno {
     Errno::from_raw(error as i32)

@@ -32,12 +32,13 @@ use crate::{
     wait::{Events, WaitQueue, Watch},
 };
 
+use linux_abi::ioctl::FIONREAD;
+
 /// `fs.inotify.max_queued_events`.
 const MAX_QUEUED: usize = 16_384;
 /// The most watches of all instances together (`fs.inotify.max_user_watches`).
 const MAX_WATCHES: usize = 65_536;
-/// How many bytes can be read at once (ioctl(2)).
-const FIONREAD: u32 = 0x541b;
+
 /// What stays with a watch.
 const KEPT: u32 = IN_ALL_EVENTS | IN_UNMOUNT | IN_EXCL_UNLINK | IN_ONESHOT;
 

@@ -32,11 +32,10 @@ use crate::{
     wait::{Events, WaitQueue, Watch},
 };
 
+use linux_abi::ioctl::FIONREAD;
+
 /// `/proc/sys/fs/pipe-max-size`. Nobody gets more here, whatever their capabilities: it is the sentry's memory.
 pub const PIPE_MAX_SIZE: u32 = 1 << 20;
-
-/// How many bytes can be read at once (ioctl(2)).
-const FIONREAD: u32 = 0x541b;
 
 /// What a reader finds ready.
 const READABLE: Events = Events::IN.union(Events::RDNORM);

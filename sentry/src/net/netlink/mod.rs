@@ -26,8 +26,8 @@ use crate::{
     wait::{Events, Watch},
 };
 
-const NETLINK_ROUTE: i32 = 0;
-const NETLINK_KOBJECT_UEVENT: i32 = 15;
+use linux_abi::netlink::{NETLINK_KOBJECT_UEVENT, NETLINK_ROUTE};
+
 /// The options of netlink(7) go up to here (`NETLINK_GET_STRICT_CHK`).
 const LAST_OPTION: i32 = 12;
 /// Options that are read back; the others take an argument and are forgotten.

@@ -10,57 +10,23 @@ use crate::{
     net::interface::{ARPHRD_LOOPBACK, LO_FLAGS, LO_INDEX, LO_MTU, LO_NAME},
 };
 
-const NLMSG_ERROR: u16 = 2;
-const NLMSG_DONE: u16 = 3;
-const NLM_F_REQUEST: u16 = 1;
-const NLM_F_MULTI: u16 = 2;
-const NLM_F_ACK: u16 = 4;
-const NLM_F_DUMP: u16 = 0x300;
+use linux_abi::inet::IFF_LOWER_UP;
+use linux_abi::netlink::{
+    IFA_ADDRESS, IFA_CACHEINFO, IFA_FLAGS, IFA_LABEL, IFA_LOCAL, IFLA_ADDRESS, IFLA_BROADCAST, IFLA_GROUP,
+    IFLA_IFNAME, IFLA_LINKMODE, IFLA_MTU, IFLA_NUM_RX_QUEUES, IFLA_NUM_TX_QUEUES, IFLA_OPERSTATE,
+    IFLA_PROMISCUITY, IFLA_QDISC, IFLA_TXQLEN, NLM_F_ACK, NLM_F_DUMP, NLM_F_MULTI, NLM_F_REQUEST, NLMSG_DONE,
+    NLMSG_ERROR, RT_SCOPE_HOST, RT_SCOPE_LINK, RT_TABLE_LOCAL, RTA_DST, RTA_OIF, RTA_PREFSRC, RTA_TABLE,
+    RTM_GETADDR, RTM_GETLINK, RTM_GETROUTE, RTM_NEWADDR, RTM_NEWLINK, RTM_NEWROUTE, RTN_BROADCAST, RTN_LOCAL,
+    RTPROT_KERNEL,
+};
+
 const HEADER: usize = 16;
 
-const RTM_NEWLINK: u16 = 16;
-const RTM_GETLINK: u16 = 18;
-const RTM_NEWADDR: u16 = 20;
-const RTM_GETADDR: u16 = 22;
-const RTM_NEWROUTE: u16 = 24;
-const RTM_GETROUTE: u16 = 26;
 /// The message types come in fours: new, delete, get, set.
 const RTM_KIND_GET: u16 = 2;
 const RTM_MAX: u16 = 123;
 
-const IFLA_ADDRESS: u16 = 1;
-const IFLA_BROADCAST: u16 = 2;
-const IFLA_IFNAME: u16 = 3;
-const IFLA_MTU: u16 = 4;
-const IFLA_QDISC: u16 = 6;
-const IFLA_TXQLEN: u16 = 13;
-const IFLA_OPERSTATE: u16 = 16;
-const IFLA_LINKMODE: u16 = 17;
-const IFLA_GROUP: u16 = 27;
-const IFLA_PROMISCUITY: u16 = 30;
-const IFLA_NUM_TX_QUEUES: u16 = 31;
-const IFLA_NUM_RX_QUEUES: u16 = 32;
-
-const IFA_ADDRESS: u16 = 1;
-const IFA_LOCAL: u16 = 2;
-const IFA_LABEL: u16 = 3;
-const IFA_CACHEINFO: u16 = 6;
-const IFA_FLAGS: u16 = 8;
 const IFA_F_PERMANENT: u8 = 0x80;
-
-const RTA_DST: u16 = 1;
-const RTA_OIF: u16 = 4;
-const RTA_PREFSRC: u16 = 7;
-const RTA_TABLE: u16 = 15;
-const RT_TABLE_LOCAL: u8 = 255;
-const RT_SCOPE_HOST: u8 = 254;
-const RT_SCOPE_LINK: u8 = 253;
-const RTPROT_KERNEL: u8 = 2;
-const RTN_LOCAL: u8 = 2;
-const RTN_BROADCAST: u8 = 3;
-
-/// `IFF_LOWER_UP`, which ioctls do not show.
-const IFF_LOWER_UP: u32 = 0x1_0000;
 
 /// A message being built.
 struct Message(Vec<u8>);
