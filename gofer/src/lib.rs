@@ -32,6 +32,7 @@ pub mod process;
 mod resolve;
 mod server;
 mod table;
+mod watch;
 
 pub use config::{Config, Confinement, Limits, Policy, Root};
 pub use error::Error;

@@ -11,7 +11,7 @@ use std::{
     collections::VecDeque,
     os::fd::OwnedFd,
     sync::{
-        Arc, Weak,
+        Arc, OnceLock, Weak,
         atomic::{AtomicBool, AtomicU32, Ordering},
     },
 };
@@ -20,7 +20,10 @@ use gofer_proto::{Attr, Dev, FileKind, Name, Timestamp};
 use linux_abi::{Errno, Result};
 use parking_lot::Mutex;
 
-use crate::resolve;
+use crate::{
+    resolve::{self, OwnFds},
+    watch::{Watch, Watches},
+};
 
 /// See the module's documentation.
 #[derive(Debug)]
@@ -31,7 +34,9 @@ pub(crate) struct Node {
     pub(crate) kind: FileKind,
     /// Nothing below it may be looked up, and it may not be opened: it is part of a procfs.
     pub(crate) closed: bool,
+    notifies: bool,
     mount: u64,
+    watch: OnceLock<Watch>,
     identity: Identity,
     /// Roots have no place and need none: they are never closed.
     is_root: bool,
@@ -70,6 +75,8 @@ pub(crate) struct Found {
     pub(crate) fd: OwnedFd,
     pub(crate) attr: Attr,
     pub(crate) closed: bool,
+    /// Its file system tells of changes.
+    notifies: bool,
 }
 
 impl Found {
@@ -88,13 +95,25 @@ impl Found {
     pub(crate) fn inspect(fd: OwnedFd, above: Option<&Above>) -> Result<Found> {
         let attr = resolve::attr(&fd)?;
         let same_mount = above.is_some_and(|above| above.mount == attr.mount && above.dev == attr.dev);
-        let closed = !same_mount && resolve::is_procfs(&fd)?;
-        Ok(Found { fd, attr, closed })
+        let (closed, notifies) = match above.filter(|_| same_mount) {
+            Some(above) => (false, above.notifies),
+            None => {
+                let nature = resolve::nature(&fd)?;
+                (nature.procfs, nature.notifies)
+            }
+        };
+        Ok(Found { fd, attr, closed, notifies })
     }
 
     /// What matters about it to files below it.
     pub(crate) fn as_above(&self) -> Above {
-        Above { kind: self.attr.kind(), closed: self.closed, mount: self.attr.mount, dev: self.attr.dev }
+        Above {
+            kind: self.attr.kind(),
+            closed: self.closed,
+            notifies: self.notifies,
+            mount: self.attr.mount,
+            dev: self.attr.dev,
+        }
     }
 }
 
@@ -103,6 +122,7 @@ impl Found {
 pub(crate) struct Above {
     kind: FileKind,
     closed: bool,
+    notifies: bool,
     mount: u64,
     dev: Dev,
 }
@@ -128,6 +148,8 @@ impl Node {
             root,
             kind: found.attr.kind(),
             closed: found.closed,
+            notifies: found.notifies,
+            watch: OnceLock::new(),
             mount: found.attr.mount,
             identity: Identity::of(&found.attr),
             is_root: place.is_none(),
@@ -140,7 +162,25 @@ impl Node {
 
     /// What matters about it to files below it.
     pub(crate) fn as_above(&self) -> Above {
-        Above { kind: self.kind, closed: self.closed, mount: self.mount, dev: self.identity.dev }
+        Above {
+            kind: self.kind,
+            closed: self.closed,
+            notifies: self.notifies,
+            mount: self.mount,
+            dev: self.identity.dev,
+        }
+    }
+
+    /// The number of its watch, which is added to `watches` if there is none yet. `None` if it cannot be watched.
+    pub(crate) fn watch(self: &Arc<Node>, watches: &Arc<Watches>, own_fds: &OwnFds) -> Option<u32> {
+        if !self.notifies || self.closed {
+            return None;
+        }
+        if let Some(watch) = self.watch.get() {
+            return Some(watch.number());
+        }
+        let new = watches.add(own_fds, &*self.fd().ok()?).ok()?;
+        Some(self.watch.get_or_init(|| new).number())
     }
 
     /// Its descriptor, opened again if need be. Stays open while the caller holds it.

@@ -82,10 +82,32 @@ fn timestamp(time: &StatxTimestamp) -> Timestamp {
     Timestamp { sec: time.tv_sec, nsec: time.tv_nsec.min(999_999_999) }
 }
 
-/// Whether a file is part of a procfs: a door to every process that the gofer's user may inspect, itself included.
-pub(crate) fn is_procfs(fd: impl AsFd) -> Result<bool> {
-    let stat = rustix::fs::fstatfs(fd).map_err(errno)?;
-    Ok(stat.f_type == rustix::fs::PROC_SUPER_MAGIC)
+/// What a kind of file system means for the files on it.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) struct Nature {
+    /// It is a procfs: a door to every process that the gofer's user may inspect, itself included.
+    pub(crate) procfs: bool,
+    /// Every change is made through this host's kernel, which tells of it (inotify(7)). Not so on network file systems.
+    pub(crate) notifies: bool,
+}
+
+/// What the file system that a file is on means for it.
+pub(crate) fn nature(fd: impl AsFd) -> Result<Nature> {
+    /// Magic numbers of local file systems (`include/uapi/linux/magic.h`): ext2 to ext4, xfs, btrfs, f2fs, tmpfs, ramfs, overlay,
+    /// erofs, squashfs.
+    const LOCAL: [i64; 9] = [
+        0xef53,
+        0x5846_5342,
+        0x9123_683e,
+        0xf2f5_2010,
+        0x0102_1994,
+        0x8584_58f6,
+        0x794c_7630,
+        0xe0f5_e1e2,
+        0x7371_7368,
+    ];
+    let kind = rustix::fs::fstatfs(fd).map_err(errno)?.f_type;
+    Ok(Nature { procfs: kind == rustix::fs::PROC_SUPER_MAGIC, notifies: LOCAL.contains(&kind) })
 }
 
 /// What statfs(2) says about the volume that a file is on.

@@ -3,9 +3,13 @@
 //! One thread a connection, with a small stack: a call that hangs in some file system of the host holds up
 //! nobody but the one who made it. The server ends when the last connection does.
 
-use std::{os::fd::OwnedFd, sync::Arc, thread};
+use std::{
+    os::fd::OwnedFd,
+    sync::{Arc, OnceLock},
+    thread,
+};
 
-use gofer_proto::{NodeId, Walked};
+use gofer_proto::{Attr, NodeId, Walked};
 use linux_abi::{Errno, Result};
 use parking_lot::{Condvar, Mutex};
 
@@ -16,6 +20,7 @@ use crate::{
     node::{Found, Node, Stock},
     resolve::{self, OwnFds},
     table::Table,
+    watch::Watches,
 };
 
 /// Stack of a connection's thread. The deepest is a readdir, with a buffer of 32 KiB.
@@ -25,6 +30,8 @@ const STACK: usize = 128 << 10;
 #[derive(Debug)]
 pub(crate) struct Server {
     roots: Vec<(Arc<Node>, Policy)>,
+    /// By root: the watches of its nodes, if the client wants to hear of changes.
+    watches: Vec<OnceLock<Arc<Watches>>>,
     pub(crate) own_fds: OwnFds,
     pub(crate) table: Table,
     /// Held while nodes are told their new places.
@@ -46,6 +53,7 @@ impl Server {
             roots.push((node.map_err(error::io).doing("look at a root")?, root.policy));
         }
         Ok(Server {
+            watches: roots.iter().map(|_| OnceLock::new()).collect(),
             roots,
             own_fds,
             table: Table::new(limits.nodes, limits.directories),
@@ -97,8 +105,41 @@ impl Server {
     pub(crate) fn attach(&self, root: u32) -> Result<Walked> {
         let root = usize::try_from(root).map_err(|_| Errno::EINVAL)?;
         let (node, _) = self.roots.get(root).ok_or(Errno::EINVAL)?;
-        let attr = resolve::attr(&*node.fd()?)?;
-        Ok(Walked { node: self.table.add_node(Arc::clone(node))?, attr })
+        self.refer(node, resolve::attr(&*node.fd()?)?)
+    }
+
+    /// Gives the client a reference to `node`, whose attributes have just been `attr`. If its root is watched, so is the node
+    /// from now on, and the attributes are those of after that.
+    pub(crate) fn refer(&self, node: &Arc<Node>, attr: Attr) -> Result<Walked> {
+        let (attr, watch) = match self.watch(node) {
+            Some(watch) => (resolve::attr(&*node.fd()?)?, Some(watch)),
+            None => (attr, None),
+        };
+        Ok(Walked { watch, ..self.refer_unwatched(node, attr)? })
+    }
+
+    /// As [`Server::refer`], for a file that is watched when somebody asks for its attributes.
+    pub(crate) fn refer_unwatched(&self, node: &Arc<Node>, attr: Attr) -> Result<Walked> {
+        Ok(Walked { node: self.table.add_node(Arc::clone(node))?, attr, watch: None })
+    }
+
+    /// Watches `node`, if its root is watched and it can be. The number of the watch.
+    pub(crate) fn watch(&self, node: &Arc<Node>) -> Option<u32> {
+        let watches = self.watches.get(node.root)?.get()?;
+        node.watch(watches, &self.own_fds)
+    }
+
+    /// The queue of changes of a root, which is watched from now on.
+    pub(crate) fn changes(&self, root: u32) -> Result<OwnedFd> {
+        let slot = usize::try_from(root).ok().and_then(|root| self.watches.get(root)).ok_or(Errno::EINVAL)?;
+        let watches = match slot.get() {
+            Some(watches) => Arc::clone(watches),
+            None => {
+                let new = Watches::new()?;
+                Arc::clone(slot.get_or_init(|| new))
+            }
+        };
+        watches.queue()
     }
 
     /// What may be done to a node. Without its root, nothing.

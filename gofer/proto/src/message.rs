@@ -63,7 +63,7 @@ requests! {
     4 Open { node: NodeId, flags: OpenFlags }
     /// Makes a regular file, always exclusively, and opens it. -> [`Walked`] and a descriptor
     5 Create { dir: NodeId, name: Name<'a>, flags: OpenFlags, new: NewFile }
-    /// -> [`Attr`](crate::Attr)
+    /// -> [`Walked`], with the node that was asked for: it is no new reference
     6 GetAttr { node: NodeId }
     /// -> [`Attr`](crate::Attr), as it is afterwards
     7 SetAttr { node: NodeId, change: SetAttr }
@@ -106,6 +106,9 @@ requests! {
     /// Serve this connection on processor `cpu` from now on: there the client waits for its answers, and waking a thread of
     /// another processor takes several times as long (measured in a virtual machine: 60 µs against 5). No answer.
     26 Follow { cpu: u32 }
+    /// From now on, reports changes of the files of root number `root` that the client has references to, as far as their
+    /// file systems say (inotify(7)); to be asked for before [`Attach`](Request::Attach). -> nothing, and a descriptor: the queue
+    27 Changes { root: u32 }
 }
 
 /// renameat2(2), and which of the client's nodes it moves.

@@ -89,6 +89,7 @@ fn all() -> Vec<Request<'static>> {
         Request::Release { ids: vec![1; crate::MAX_RELEASE] },
         Request::AddConnection {},
         Request::Follow { cpu: 3 },
+        Request::Changes { root: 1 },
     ]
 }
 
@@ -217,7 +218,11 @@ fn answers_survive_the_trip() {
         from.finish().unwrap();
         bytes.len()
     }
-    let walked = Walked { node: NodeId(1), attr: Attr { btime: Some(Timestamp::default()), ..attr() } };
+    let walked = Walked {
+        node: NodeId(1),
+        attr: Attr { btime: Some(Timestamp::default()), ..attr() },
+        watch: Some(1),
+    };
     let longest = WalkReply {
         found: vec![walked; crate::MAX_WALK],
         end: WalkEnd::Failed(Errno::ENOENT),

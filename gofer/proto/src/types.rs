@@ -178,8 +178,10 @@ pub struct Walked {
     pub node: NodeId,
     /// Its attributes at that moment.
     pub attr: Attr,
+    /// The number that events of changes since then carry ([`Client::changes`](crate::Client::changes)), if it is watched.
+    pub watch: Option<u32>,
 }
-wire_struct!(Walked { node, attr });
+wire_struct!(Walked { node, attr, watch });
 
 /// Why a walk ended where it did.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]

@@ -1,6 +1,6 @@
 //! Attributes of files and volumes, and getting them to disk.
 
-use gofer_proto::{Attr, FileKind, NodeId, SetAttr, SetTime, Sync, VolumeStat, transport::errno};
+use gofer_proto::{Attr, FileKind, NodeId, SetAttr, SetTime, Sync, VolumeStat, Walked, transport::errno};
 use linux_abi::{Errno, Result};
 use rustix::fs::{AtFlags, CWD, FallocateFlags, Mode, OFlags, Timespec, Timestamps, UTIME_NOW, UTIME_OMIT};
 
@@ -8,8 +8,11 @@ use super::make;
 use crate::{resolve, server::Server};
 
 /// stat(2).
-pub(super) fn getattr(server: &Server, id: NodeId) -> Result<Attr> {
-    resolve::attr(&*server.table.node(id)?.fd()?)
+pub(super) fn getattr(server: &Server, id: NodeId) -> Result<Walked> {
+    let node = server.table.node(id)?;
+    // First the watch: what happens after it is told.
+    let watch = server.watch(&node);
+    Ok(Walked { node: id, attr: resolve::attr(&*node.fd()?)?, watch })
 }
 
 /// statfs(2).

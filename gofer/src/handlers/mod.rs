@@ -68,6 +68,7 @@ pub(crate) fn answer(server: &Server, request: Request<'_>, out: &mut Writer<'_>
         Request::Fallocate { node, mode, offset, len } => {
             value(out, &attr::fallocate(server, node, mode, offset, len)?)
         }
+        Request::Changes { root } => Ok(Reply { fd: Some(server.changes(root)?) }),
         Request::Connect { node, kind } => open::connect(server, node, kind),
         // The connection sees to these itself.
         Request::Release { .. } | Request::AddConnection {} | Request::Follow { .. } => Err(Errno::EPROTO),

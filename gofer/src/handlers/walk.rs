@@ -67,7 +67,7 @@ fn step(server: &Server, at: &Arc<Node>, name: Name<'_>) -> Result<(Walked, Arc<
     let found = Found::look_up(&*at.fd()?, &at.as_above(), name)?;
     let attr = found.attr;
     let node = Node::below(at, name, found)?;
-    Ok((Walked { node: server.table.add_node(Arc::clone(&node))?, attr }, node))
+    Ok((server.refer(&node, attr)?, node))
 }
 
 /// Names behind a link are the client's to resolve; names behind any other file that is no directory are an error.
@@ -117,5 +117,9 @@ fn link_text(fd: impl AsFd) -> Result<LinkText> {
 pub(super) fn enter(server: &Server, dir: &Arc<Node>, name: Name<'_>, found: Found) -> Result<Walked> {
     let attr = found.attr;
     let node = Node::below(dir, name, found)?;
-    Ok(Walked { node: server.table.add_node(node)?, attr })
+    if attr.kind() == FileKind::Directory {
+        return server.refer(&node, attr);
+    }
+    // Most new files are written, and perhaps renamed, before anybody asks for their attributes.
+    server.refer_unwatched(&node, attr)
 }

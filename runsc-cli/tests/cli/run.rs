@@ -273,3 +273,114 @@ fn memory_is_limited_where_the_host_lets_us() {
     });
     assert!(eventually(|| left.as_ref().is_ok_and(|left| *left == 0) || left.is_err()));
 }
+
+/// A guest's shell that is asked questions while the host does things.
+struct Conversation {
+    child: std::process::Child,
+    answers: std::io::Lines<std::io::BufReader<std::process::ChildStdout>>,
+}
+
+impl Conversation {
+    fn start(options: &[&str]) -> Conversation {
+        let mut command = sandbox(&[options, &["--", "/bin/sh"]].concat());
+        let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
+        let answers = std::io::BufRead::lines(std::io::BufReader::new(child.stdout.take().unwrap()));
+        Conversation { child, answers }
+    }
+
+    /// What a command prints, lines joined by blanks. Asked twice, so that whatever can be remembered is.
+    fn asks(&mut self, command: &str) -> String {
+        let first = self.once(command);
+        assert_eq!(first, self.once(command), "{command}");
+        first
+    }
+
+    fn once(&mut self, command: &str) -> String {
+        let mut stdin = self.child.stdin.as_ref().unwrap();
+        writeln!(stdin, "{{ {command}; }} 2>&1; echo; echo .").unwrap();
+        let lines = self.answers.by_ref().map(|line| line.unwrap()).take_while(|line| line != ".");
+        lines.filter(|line| !line.is_empty()).collect::<Vec<_>>().join(" ")
+    }
+}
+
+impl Drop for Conversation {
+    fn drop(&mut self) {
+        drop(self.child.stdin.take());
+        let _ = self.child.wait();
+    }
+}
+
+#[test]
+fn the_host_s_changes_show_at_once() {
+    where_possible!();
+    let scratch = Scratch::new();
+    let host = scratch.path().join("shared");
+    let at = |name: &str| host.join(name);
+    fs::create_dir_all(at("d/sub")).unwrap();
+    fs::write(at("d/sub/x"), "x\n").unwrap();
+    let mut guest = Conversation::start(&["-v", &format!("{}:/mnt:rw", host.display())]);
+    let gone = "echo /mnt/f*";
+    let look = "stat -c '%s %h %a' /mnt/f; cat /mnt/f";
+    assert_eq!(guest.asks(gone), "/mnt/f*");
+    fs::write(at("f"), "one").unwrap();
+    fs::set_permissions(at("f"), std::os::unix::fs::PermissionsExt::from_mode(0o644)).unwrap();
+    assert_eq!(guest.asks(gone), "/mnt/f");
+    assert_eq!(guest.asks(look), "3 1 644 one");
+    File::options().append(true).open(at("f")).unwrap().write_all(b"two").unwrap();
+    assert_eq!(guest.asks(look), "6 1 644 onetwo");
+    fs::set_permissions(at("f"), std::os::unix::fs::PermissionsExt::from_mode(0o640)).unwrap();
+    assert_eq!(guest.asks(look), "6 1 640 onetwo");
+    // Through another name, in a directory that nobody has looked at.
+    fs::hard_link(at("f"), at("d/link")).unwrap();
+    assert_eq!(guest.asks(look), "6 2 640 onetwo");
+    fs::write(at("d/link"), "linked").unwrap();
+    File::options().append(true).open(at("d/link")).unwrap().write_all(b"!").unwrap();
+    assert_eq!(guest.asks(look), "7 2 640 linked!");
+    fs::write(at("new"), "another").unwrap();
+    fs::set_permissions(at("new"), std::os::unix::fs::PermissionsExt::from_mode(0o600)).unwrap();
+    fs::rename(at("new"), at("f")).unwrap();
+    assert_eq!(guest.asks(look), "7 1 600 another");
+    fs::remove_file(at("f")).unwrap();
+    assert_eq!(guest.asks(gone), "/mnt/f*");
+    // Directories that are moved and replaced on the way to a file.
+    assert_eq!(guest.asks("cat /mnt/d/sub/x; ls /mnt/d"), "x link sub");
+    fs::rename(at("d"), at("e")).unwrap();
+    fs::create_dir_all(at("d/sub")).unwrap();
+    fs::write(at("d/sub/x"), "y\n").unwrap();
+    assert_eq!(guest.asks("cat /mnt/d/sub/x; ls /mnt/d; cat /mnt/e/sub/x"), "y sub x");
+    fs::write(at("e/sub/z"), "z").unwrap();
+    assert_eq!(guest.asks("ls /mnt/e/sub; stat -c %s /mnt/e/sub/z"), "x z 1");
+    std::os::unix::fs::symlink("d", at("s")).unwrap();
+    assert_eq!(guest.asks("cat /mnt/s/sub/x"), "y");
+    fs::remove_file(at("s")).unwrap();
+    std::os::unix::fs::symlink("e", at("s")).unwrap();
+    assert_eq!(guest.asks("cat /mnt/s/sub/x"), "x");
+    // What the guest itself did, undone by the host, and the other way round.
+    for round in 0..20 {
+        guest.once("echo made > /mnt/g; mkdir /mnt/dir; mv /mnt/g /mnt/h; ln /mnt/h /mnt/dir/i");
+        assert_eq!(fs::read_to_string(at("h")).unwrap(), "made\n", "{round}");
+        assert_eq!(
+            guest.asks("cat /mnt/h; ls /mnt/dir; ls -d /mnt/g; stat -c %h /mnt/h").matches("made").count(),
+            1
+        );
+        fs::remove_file(at("h")).unwrap();
+        fs::remove_dir_all(at("dir")).unwrap();
+        fs::write(at("g"), "host\n").unwrap();
+        assert_eq!(guest.asks("cat /mnt/g; ls /mnt"), "host d e g s");
+        guest.once("rm /mnt/g");
+        assert!(!at("g").exists());
+        fs::write(at("g"), "again\n").unwrap();
+        assert_eq!(guest.asks("cat /mnt/g"), "again");
+        guest.once("echo more >> /mnt/g");
+        assert_eq!(fs::read_to_string(at("g")).unwrap(), "again\nmore\n");
+        fs::remove_file(at("g")).unwrap();
+    }
+    // More changes than the host keeps events for (`fs.inotify.max_queued_events`).
+    assert_eq!(guest.asks("ls /mnt; echo /mnt/last*"), "d e s /mnt/last*");
+    for number in 0..20_000 {
+        fs::write(at("many"), number.to_string()).unwrap();
+        fs::remove_file(at("many")).unwrap();
+    }
+    fs::write(at("last"), "").unwrap();
+    assert_eq!(guest.asks("ls /mnt; echo /mnt/last*"), "d e last s /mnt/last");
+}

@@ -54,7 +54,8 @@ pub fn make(task: &Task, dirfd: i32, path: &[u8], node: &Node<'_>) -> Result<Pat
         return Err(Errno::EPERM);
     }
     let perm = if node.kind == FileType::Symlink { 0o777 } else { node.perm & !task.fs().umask() };
-    let new = permission::new_node(&creds, &dir.inode().attr()?, node.kind, perm, node.rdev, node.target);
+    let new =
+        permission::new_node(&creds, &dir.inode().access_attr()?, node.kind, perm, node.rdev, node.target);
     let inode = dir.inode().create(&name, &new)?;
     let place = adopt(task, &dir, &name, inode);
     inotify_hook::created(&task.kernel.inotify, dir.inode(), &name, place.inode());
@@ -117,7 +118,7 @@ pub fn unlink(task: &Task, dirfd: i32, path: &[u8]) -> Result<()> {
         if trailing_slash {
             return Err(if kind == FileType::Directory { Errno::EISDIR } else { Errno::ENOTDIR });
         }
-        permission::may_delete(&task.creds(), &dir, &victim.inode().attr()?, false)?;
+        permission::may_delete(&task.creds(), &dir, &victim.inode().access_attr()?, false)?;
         not_mounted(&victim)?;
         dir.inode().unlink(&name, victim.inode())?;
         dir.dentry.forget(&name, true);
@@ -144,7 +145,7 @@ pub fn rmdir(task: &Task, dirfd: i32, path: &[u8]) -> Result<()> {
     let victim = {
         let _entries = dir.inode().common().write_lock.lock();
         let victim = lookup_child_locked(task, &dir, &name)?;
-        permission::may_delete(&task.creds(), &dir, &victim.inode().attr()?, true)?;
+        permission::may_delete(&task.creds(), &dir, &victim.inode().access_attr()?, true)?;
         not_mounted(&victim)?;
         // Nothing can be made in it while its own entries are locked; from then on it is marked as deleted.
         let inside = victim.inode().common().write_lock.lock();
@@ -255,21 +256,21 @@ fn rename_locked(
         return Ok(None);
     }
     let creds = task.creds();
-    permission::may_delete(&creds, &from.dir, &moved.inode().attr()?, moved_dir)?;
+    permission::may_delete(&creds, &from.dir, &moved.inode().access_attr()?, moved_dir)?;
     match &target {
         None => permission::may_create(&creds, &to.dir)?,
         Some(target) => {
             let as_directory = if exchange { target_dir } else { moved_dir };
-            permission::may_delete(&creds, &to.dir, &target.inode().attr()?, as_directory)?;
+            permission::may_delete(&creds, &to.dir, &target.inode().access_attr()?, as_directory)?;
         }
     }
     // Its `..` changes, which is a write to it.
     let other_parent = !same_inode(from.dir.inode(), to.dir.inode());
     if other_parent && moved_dir {
-        permission::check(&creds, &moved.inode().attr()?, Access::WRITE)?;
+        permission::check(&creds, &moved.inode().access_attr()?, Access::WRITE)?;
     }
     if let Some(target) = target.as_ref().filter(|_| other_parent && exchange && target_dir) {
-        permission::check(&creds, &target.inode().attr()?, Access::WRITE)?;
+        permission::check(&creds, &target.inode().access_attr()?, Access::WRITE)?;
     }
     not_mounted(&moved)?;
     target.as_deref().map_or(Ok(()), not_mounted)?;

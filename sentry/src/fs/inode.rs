@@ -192,6 +192,14 @@ pub trait Inode: Any + Send + Sync {
     /// Those of a remote filesystem (`EIO`, `ESTALE`).
     fn attr(&self) -> Result<Attr>;
 
+    /// As [`Inode::attr`], for permission checks: only kind, permission bits, owner and group need to be true now.
+    ///
+    /// # Errors
+    /// As [`Inode::attr`].
+    fn access_attr(&self) -> Result<Attr> {
+        self.attr()
+    }
+
     /// Applies `change`. Permissions were checked; setuid bits are cleared by the caller.
     ///
     /// # Errors

@@ -181,7 +181,7 @@ fn create(task: &Task, walker: &Walker<'_>, name: &[u8], how: &OpenHow) -> Resul
     dir.mount.want_write()?;
     permission::may_create(&creds, dir)?;
     let perm = how.mode & !task.fs().umask();
-    let node = permission::new_node(&creds, &dir.inode().attr()?, FileType::Regular, perm, 0, b"");
+    let node = permission::new_node(&creds, &dir.inode().access_attr()?, FileType::Regular, perm, 0, b"");
     let inode = dir.inode().create(name, &node)?;
     let dentry = dir.dentry.adopt(name, inode);
     inotify_hook::created(&task.kernel.inotify, dir.inode(), name, dentry.inode());
@@ -194,7 +194,7 @@ fn open_unnamed(task: &Task, dir: &Path, how: &OpenHow) -> SysResult<Arc<File>> 
     dir.mount.want_write()?;
     permission::check_path(&creds, dir, Access::WRITE | Access::EXEC)?;
     let perm = how.mode & !task.fs().umask();
-    let node = permission::new_node(&creds, &dir.inode().attr()?, FileType::Regular, perm, 0, b"");
+    let node = permission::new_node(&creds, &dir.inode().access_attr()?, FileType::Regular, perm, 0, b"");
     let inode = dir.inode().create_unnamed(&node)?;
     inode.common().linkable.store(how.flags & O_EXCL == 0, Ordering::Relaxed);
     let mut name = describe::describe(dir, &task.fs().root()).path;
@@ -209,7 +209,7 @@ fn open_unnamed(task: &Task, dir: &Path, how: &OpenHow) -> SysResult<Arc<File>> 
 /// Opens what is at `place`, if its permissions allow `access` (`may_open`).
 fn open_checked(task: &Task, place: Path, flags: u32, access: Access) -> SysResult<Arc<File>> {
     let inode = place.inode();
-    let attr = inode.attr()?;
+    let attr = inode.access_attr()?;
     let mut access = access;
     if flags & O_TRUNC != 0 {
         access |= Access::WRITE;
@@ -276,7 +276,7 @@ pub fn open_place(task: &Task, place: Path, flags: u32) -> SysResult<Arc<File>> 
 /// `EFBIG`, `ENOSPC`, `EPERM` (seals).
 pub fn truncate(task: &Task, inode: &Arc<dyn Inode>, size: u64) -> Result<()> {
     let _sizes = inode.common().write_lock.lock();
-    let perm = permission::after_write(&task.creds(), &inode.attr()?);
+    let perm = permission::after_write(&task.creds(), &inode.access_attr()?);
     inode.set_attr(&SetAttr { size: Some(size), perm, ..SetAttr::default() })
 }
 
@@ -294,7 +294,7 @@ pub fn open_exec(task: &Task, dirfd: i32, path: &[u8], lookup: Lookup) -> Result
     if inode.kind() != FileType::Regular || place.mount.has(MS_NOEXEC) {
         return Err(Errno::EACCES);
     }
-    permission::check(&task.creds(), &inode.attr()?, Access::EXEC)?;
+    permission::check(&task.creds(), &inode.access_attr()?, Access::EXEC)?;
     let access = WriteAccess::deny(&inode)?;
     let ops = Arc::clone(&inode).open(task, O_LARGEFILE)?;
     let file = File::opened_with(ops, O_LARGEFILE, place, access);

@@ -67,7 +67,7 @@ pub fn check(creds: &Credentials, attr: &Attr, want: Access) -> Result<()> {
 /// # Errors
 /// `EACCES`; those of a remote filesystem.
 pub fn check_path(creds: &Credentials, path: &Path, want: Access) -> Result<()> {
-    check(creds, &path.inode().attr()?, want)
+    check(creds, &path.inode().access_attr()?, want)
 }
 
 /// Whether `creds` own the inode or may act as if they did (`inode_owner_or_capable`).
@@ -91,7 +91,7 @@ pub fn may_create(creds: &Credentials, dir: &Path) -> Result<()> {
 /// # Errors
 /// `EACCES`; `EPERM` in a sticky directory; `ENOTDIR`, `EISDIR`.
 pub fn may_delete(creds: &Credentials, dir: &Path, victim: &Attr, directory: bool) -> Result<()> {
-    let attr = dir.inode().attr()?;
+    let attr = dir.inode().access_attr()?;
     check(creds, &attr, Access::WRITE | Access::EXEC)?;
     let others_sticky = attr.perm & S_ISVTX != 0 && creds.fsuid != victim.uid && creds.fsuid != attr.uid;
     if others_sticky && !creds.capable(Caps::FOWNER) {

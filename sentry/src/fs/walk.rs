@@ -315,7 +315,7 @@ impl<'a> Walker<'a> {
         if inode.kind() != FileType::Directory {
             return Err(Errno::ENOTDIR);
         }
-        check(&self.creds, &inode.attr()?, Access::EXEC)
+        check(&self.creds, &inode.access_attr()?, Access::EXEC)
     }
 
     fn step(&mut self, component: &Last, follow: bool) -> Result<()> {

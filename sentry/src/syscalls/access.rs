@@ -45,7 +45,7 @@ pub fn faccessat2(cx: &mut ThreadCx, dirfd: i32, path: UserAddr, mode: u32, flag
     if want.contains(Access::EXEC) && kind == FileType::Regular && place.mount.has(MS_NOEXEC) {
         return Err(Errno::EACCES);
     }
-    check(&creds, &place.inode().attr()?, want)?;
+    check(&creds, &place.inode().access_attr()?, want)?;
     let special =
         matches!(kind, FileType::CharDevice | FileType::BlockDevice | FileType::Fifo | FileType::Socket);
     if want.contains(Access::WRITE) && !special && place.mount.has(MS_RDONLY) {

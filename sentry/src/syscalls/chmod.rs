@@ -39,7 +39,7 @@ pub fn fchmodat2(cx: &mut ThreadCx, dirfd: i32, path: UserAddr, mode: u32, flags
 
 fn change_mode(cx: &ThreadCx, target: &Target, mode: u32) -> Result<()> {
     target.want_write()?;
-    let change = permission::chmod(&cx.task.creds(), &target.inode.attr()?, mode)?;
+    let change = permission::chmod(&cx.task.creds(), &target.inode.access_attr()?, mode)?;
     target.set_attr(&change)?;
     target.announce_change(cx);
     Ok(())
@@ -71,7 +71,7 @@ pub fn fchownat(cx: &mut ThreadCx, dirfd: i32, path: UserAddr, uid: u32, gid: u3
 fn change_owner(cx: &ThreadCx, target: &Target, uid: u32, gid: u32) -> Result<()> {
     target.want_write()?;
     let id = |id: u32| (id != u32::MAX).then_some(id);
-    let change = permission::chown(&cx.task.creds(), &target.inode.attr()?, id(uid), id(gid))?;
+    let change = permission::chown(&cx.task.creds(), &target.inode.access_attr()?, id(uid), id(gid))?;
     target.set_attr(&change)?;
     target.announce_change(cx);
     Ok(())

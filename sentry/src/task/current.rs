@@ -4,7 +4,7 @@
 //! the polling process, whoever made the descriptor.
 
 use std::{
-    cell::RefCell,
+    cell::{Cell, RefCell},
     sync::{Arc, Weak},
 };
 
@@ -12,6 +12,18 @@ use super::Task;
 
 thread_local! {
     static CURRENT: RefCell<Weak<Task>> = const { RefCell::new(Weak::new()) };
+    static CALLS: Cell<u64> = const { Cell::new(0) };
+}
+
+/// The number of the system call that this host thread is in: what was true at its start may be taken for true until its end.
+/// Zero on the kernel's own threads.
+pub fn call_number() -> u64 {
+    CALLS.get()
+}
+
+/// A system call begins.
+pub(super) fn begin_call() {
+    CALLS.set(CALLS.get().wrapping_add(1));
 }
 
 /// The task of this host thread; none on the kernel's own threads.

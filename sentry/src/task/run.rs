@@ -131,6 +131,7 @@ impl ThreadCx {
 
     fn system_call(&mut self) -> Step {
         self.regs.orig_rax = self.regs.rax;
+        super::current::begin_call();
         let outcome =
             if self.task.kernel.strace.is_some() { self.traced_call() } else { syscalls::dispatch(self) };
         let interrupted = match outcome {

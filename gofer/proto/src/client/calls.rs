@@ -27,6 +27,12 @@ impl Client {
         self.ask(&Request::Attach { root })
     }
 
+    /// The queue of changes to the files of root number `root`: see [`Request::Changes`].
+    pub fn changes(&self, root: u32) -> Result<OwnedFd> {
+        let ((), fd) = self.call(&Request::Changes { root })?;
+        fd.ok_or(Errno::EPROTO)
+    }
+
     /// Looks `names` up, each below the one before, and takes a reference to every file found. Stops behind the
     /// first symbolic link and before the first name that cannot be looked up.
     pub fn walk(&self, from: NodeId, names: &[Name<'_>]) -> Result<Walk> {
@@ -105,6 +111,11 @@ impl Client {
 
     /// The attributes of a file.
     pub fn getattr(&self, node: NodeId) -> Result<Attr> {
+        self.look_at(node).map(|walked| walked.attr)
+    }
+
+    /// Attributes, and the number of the watch that the file has from then on if its root is watched.
+    pub fn look_at(&self, node: NodeId) -> Result<Walked> {
         self.ask(&Request::GetAttr { node })
     }
 

@@ -1,10 +1,12 @@
 //! The protocol's nouns as the VFS's, and back.
 
+use std::os::fd::OwnedFd;
+
 use gofer_proto::{
     FileKind, NewFile, Owner, SetTime, Timestamp,
     attr::{Attr as ProtoAttr, SetAttr as ProtoSetAttr},
 };
-use linux_abi::stat::makedev;
+use linux_abi::{Errno, Result, stat::makedev};
 
 use crate::fs::inode::{Attr, FileTime, FileType, NewNode, SetAttr};
 
@@ -70,4 +72,20 @@ pub(super) fn change(change: &SetAttr) -> ProtoSetAttr {
 
 pub(super) fn new_file(node: &NewNode<'_>) -> NewFile {
     NewFile { mode: node.perm & 0o7777, owner: Owner { uid: Some(node.uid), gid: Some(node.gid) } }
+}
+
+/// What the host says of an open file. Kind, permission bits, owner and group are those of `before`: seen from the sentry's user
+/// namespace, an owner may be nobody.
+pub(super) fn stat(descriptor: &OwnedFd, before: &ProtoAttr) -> Result<ProtoAttr> {
+    let stat = nix::sys::stat::fstat(descriptor).map_err(|error| Errno::from_raw(error as i32))?;
+    let time = |sec, nsec| Timestamp { sec, nsec: u32::try_from(nsec).unwrap_or(0) };
+    Ok(ProtoAttr {
+        nlink: u32::try_from(stat.st_nlink).unwrap_or(u32::MAX),
+        size: u64::try_from(stat.st_size).unwrap_or(0),
+        blocks: u64::try_from(stat.st_blocks).unwrap_or(0),
+        atime: time(stat.st_atime, stat.st_atime_nsec),
+        mtime: time(stat.st_mtime, stat.st_mtime_nsec),
+        ctime: time(stat.st_ctime, stat.st_ctime_nsec),
+        ..*before
+    })
 }

@@ -120,7 +120,9 @@ impl FileOps for GoferFile {
         }
         self.inode.grew(*pos);
         // The host does not know that the writer is no longer the owner.
-        if let Some(perm) = permission::after_write(&cx.task.creds(), &self.inode.attr()?) {
+        if self.inode.had_set_id()
+            && let Some(perm) = permission::after_write(&cx.task.creds(), &self.inode.access_attr()?)
+        {
             self.inode.set_attr(&SetAttr { perm: Some(perm), ..SetAttr::default() })?;
         }
         Ok(total)

@@ -12,12 +12,15 @@ use gofer_proto::{
 };
 use linux_abi::{
     Errno, Result,
-    fcntl::{O_ACCMODE, O_RDONLY, RENAME_EXCHANGE, RENAME_WHITEOUT},
+    event::{IN_CREATE, IN_DELETE, IN_MOVED_FROM, IN_MOVED_TO},
+    fcntl::{O_ACCMODE, O_RDONLY, RENAME_EXCHANGE, RENAME_WHITEOUT, S_ISGID, S_ISUID},
 };
 use parking_lot::Mutex;
 
 use super::{
-    FileKey, GoferFs, convert,
+    FileKey, GoferFs,
+    changes::{Expected, Moment},
+    convert,
     file::GoferFile,
     listing::{Entry, Listing},
 };
@@ -36,12 +39,13 @@ const MAX_ABSENT: usize = 4096;
 /// A file of the host.
 pub struct GoferInode {
     common: InodeCommon,
+    this: Weak<GoferInode>,
     fs: Arc<GoferFs>,
     node: NodeId,
     key: FileKey,
     ino: u64,
     kind: FileType,
-    attr: Mutex<ProtoAttr>,
+    attr: Mutex<Known>,
     /// A symbolic link's target never changes.
     target: OnceLock<Box<[u8]>>,
     names: Mutex<Names>,
@@ -49,24 +53,38 @@ pub struct GoferInode {
     writer: Mutex<Weak<OwnedFd>>,
 }
 
+/// What is known of the attributes.
+struct Known {
+    attr: ProtoAttr,
+    /// All of them are true, and those that matter for permissions are. What may change without the sandbox is true only as
+    /// long as changes are heard of.
+    current: bool,
+    access_current: bool,
+    /// The number that events of changes carry, if there are any.
+    watch: Option<u32>,
+}
+
 /// What is known of a directory's entries.
 #[derive(Default)]
 struct Names {
-    /// Found, or (exclusive mounts only) known not to be there.
+    /// Found, or known not to be there.
     known: HashMap<Box<[u8]>, Option<Weak<GoferInode>>>,
     listing: Option<Arc<Listing>>,
+    /// Nothing has changed since it was taken.
+    listing_is_current: bool,
 }
 
 impl GoferInode {
     pub(super) fn new(fs: Arc<GoferFs>, walked: &Walked, key: FileKey, ino: u64) -> Arc<GoferInode> {
-        Arc::new(GoferInode {
+        Arc::new_cyclic(|this| GoferInode {
+            this: Weak::clone(this),
             common: InodeCommon::default(),
             fs,
             node: walked.node,
             key,
             ino,
             kind: convert::kind(walked.attr.kind()),
-            attr: Mutex::new(walked.attr),
+            attr: Mutex::new(Known { attr: walked.attr, current: false, access_current: false, watch: None }),
             target: OnceLock::new(),
             names: Mutex::default(),
             reader: Mutex::default(),
@@ -85,24 +103,108 @@ impl GoferInode {
     /// Whether `attr` can be this file's: inode numbers are used again.
     pub(super) fn matches(&self, attr: &ProtoAttr) -> bool {
         let known = self.attr.lock();
-        convert::kind(attr.kind()) == self.kind && known.btime == attr.btime
+        convert::kind(attr.kind()) == self.kind && known.attr.btime == attr.btime
     }
 
-    pub(super) fn refresh(&self, attr: &ProtoAttr) {
-        *self.attr.lock() = *attr;
+    /// The gofer said `attr`, which was true at `since`.
+    pub(super) fn learn(&self, attr: &ProtoAttr, since: Option<Moment>) {
+        self.fs.settle(since, |still| {
+            let mut known = self.attr.lock();
+            let current = still && (self.exclusive() || known.watch.is_some());
+            (known.attr, known.current, known.access_current) = (*attr, current, current);
+        });
+    }
+
+    /// It is watched.
+    pub(super) fn watched(&self, watch: u32) {
+        self.attr.lock().watch = Some(watch);
+    }
+
+    /// It no longer is under that number.
+    pub(super) fn unwatched(&self, watch: u32) {
+        let mut known = self.attr.lock();
+        if known.watch == Some(watch) {
+            (known.watch, known.current, known.access_current) = (None, false, false);
+            drop(known);
+            self.forget_everything();
+        }
+    }
+
+    /// Somebody changed the attributes. `contents`: by writing.
+    pub(super) fn attributes_changed(&self, contents: bool) {
+        let mut known = self.attr.lock();
+        known.current = false;
+        known.access_current &= contents;
+    }
+
+    /// Somebody changed the entry `name`.
+    pub(super) fn entry_changed(&self, name: &[u8]) {
+        let forgotten = {
+            let mut names = self.names.lock();
+            names.listing_is_current = false;
+            names.known.remove(name)
+        };
+        drop(forgotten);
+        self.attr.lock().current = false;
+    }
+
+    /// Events were lost.
+    pub(super) fn forget_everything(&self) {
+        let forgotten = std::mem::take(&mut *self.names.lock());
+        drop(forgotten);
+        self.attributes_changed(false);
     }
 
     /// Notes a write that ended at `end`.
     pub(super) fn grew(&self, end: u64) {
         let now = crate::fs::inode::FileTime::now();
         let now = gofer_proto::Timestamp { sec: now.sec, nsec: now.nsec };
-        let mut attr = self.attr.lock();
-        attr.size = attr.size.max(end);
-        (attr.mtime, attr.ctime) = (now, now);
+        let mut known = self.attr.lock();
+        known.attr.size = known.attr.size.max(end);
+        (known.attr.mtime, known.attr.ctime) = (now, now);
+        known.current &= self.exclusive();
     }
 
     fn exclusive(&self) -> bool {
         self.fs.options.exclusive
+    }
+
+    /// Whether what is remembered is true now.
+    fn is_sure(&self) -> bool {
+        self.exclusive() || (self.fs.catch_up() && self.attr.lock().watch.is_some())
+    }
+
+    /// The attributes, asked for if `enough` says that what is known of them does not do.
+    fn attr_if(&self, enough: impl Fn(&Known) -> bool) -> Result<Attr> {
+        let sure = self.is_sure();
+        let known = self.attr.lock();
+        if !sure || !enough(&known) {
+            let before = Some(known.attr).filter(|_| sure && known.access_current);
+            drop(known);
+            let since = self.fs.moment();
+            let attr = match before.and_then(|before| Some((before, self.open_descriptor()?))) {
+                Some((before, descriptor)) => convert::stat(&descriptor, &before)?,
+                None => {
+                    let looked = self.fs.client.look_at(self.node)?;
+                    self.fs.watched(&looked, self.this.upgrade().as_ref());
+                    looked.attr
+                }
+            };
+            self.learn(&attr, since);
+            return Ok(convert::attr(&attr, self.fs.dev, self.ino));
+        }
+        Ok(convert::attr(&known.attr, self.fs.dev, self.ino))
+    }
+
+    /// Whether it had set-id bits when last heard of.
+    pub(super) fn had_set_id(&self) -> bool {
+        self.attr.lock().attr.mode & (S_ISUID | S_ISGID) != 0
+    }
+
+    /// A descriptor of the file that is open anyway.
+    fn open_descriptor(&self) -> Option<Arc<OwnedFd>> {
+        let reader = self.reader.lock().upgrade();
+        reader.or_else(|| self.writer.lock().upgrade())
     }
 
     /// A host descriptor for reading a regular file.
@@ -143,12 +245,13 @@ impl GoferInode {
         if self.kind != FileType::Directory {
             return Err(Errno::ENOTDIR);
         }
-        if self.exclusive()
+        if self.is_sure()
             && let Some(answer) = self.remembered(name)
         {
             return answer;
         }
         let name = Name::new(name)?;
+        let since = self.fs.moment();
         let walk = self.fs.client.walk(self.node, &[name])?;
         let found = match (walk.found.first(), walk.end) {
             (Some(walked), _) => Ok(*walked),
@@ -157,16 +260,16 @@ impl GoferInode {
         };
         match found {
             Ok(walked) => {
-                let inode = self.fs.intern(&walked)?;
+                let inode = self.fs.intern(&walked, since)?;
                 if let Some(target) = walk.link {
                     let _ = inode.target.set(target);
                 }
-                self.remember(name.as_bytes(), Some(&inode));
+                self.remember(name.as_bytes(), Some(&inode), since);
                 Ok(inode)
             }
             Err(errno) => {
                 if errno == Errno::ENOENT {
-                    self.remember(name.as_bytes(), None);
+                    self.remember(name.as_bytes(), None, since);
                 }
                 Err(errno)
             }
@@ -182,31 +285,44 @@ impl GoferInode {
         }
     }
 
-    fn remember(&self, name: &[u8], inode: Option<&Arc<GoferInode>>) {
-        if !self.exclusive() {
-            return;
-        }
-        let mut names = self.names.lock();
-        if names.known.len() >= MAX_ABSENT {
-            names.known.retain(|_, known| known.as_ref().is_some_and(|inode| inode.strong_count() > 0));
-            if names.known.len() >= MAX_ABSENT {
-                names.known.clear();
+    /// `name` meant `inode`, or nothing, at `since`.
+    fn remember(&self, name: &[u8], inode: Option<&Arc<GoferInode>>, since: Option<Moment>) {
+        self.fs.settle(since, |still| {
+            if !still || !(self.exclusive() || self.attr.lock().watch.is_some()) {
+                return;
             }
-        }
-        names.known.insert(name.into(), inode.map(Arc::downgrade));
+            let mut names = self.names.lock();
+            if names.known.len() >= MAX_ABSENT {
+                names.known.retain(|_, known| known.as_ref().is_some_and(|inode| inode.strong_count() > 0));
+                if names.known.len() >= MAX_ABSENT {
+                    names.known.clear();
+                }
+            }
+            names.known.insert(name.into(), inode.map(Arc::downgrade));
+        });
     }
 
-    /// This sandbox changed the entry `name`.
-    fn forget(&self, name: &[u8]) {
-        self.names.lock().known.remove(name);
-        self.invalidate();
+    /// This sandbox changed the entry `name`: it means `inode` now, or nothing.
+    fn changed(&self, name: &[u8], inode: Option<&Arc<GoferInode>>, since: Option<Moment>) {
+        self.entry_changed(name);
+        self.remember(name, inode, since);
     }
 
-    /// The attributes changed in a way that only the host knows exactly.
-    fn invalidate(&self) {
-        if let Ok(attr) = self.fs.client.getattr(self.node) {
-            self.refresh(&attr);
+    /// Tells the queue of changes to expect `event` of the entry `name`.
+    fn expect(&self, event: u32, name: &[u8]) -> Option<Expected> {
+        let watch = self.attr.lock().watch?;
+        Some(self.fs.changes()?.expect(watch, event, name))
+    }
+
+    /// What was expected for `result`, the outcome of a change, did not happen if that failed.
+    fn expected<T>(&self, expected: Option<Expected>, result: Result<T>) -> Result<T> {
+        if let (Err(_), Some(expected), Some(changes)) = (&result, expected, self.fs.changes())
+            && changes.unexpect(&expected)
+        {
+            // Somebody else did it.
+            self.entry_changed(expected.name());
         }
+        result
     }
 
     fn listing(&self, fresh: bool) -> Result<Arc<Listing>> {
@@ -217,14 +333,22 @@ impl GoferInode {
         if let Some(listing) = kept.filter(|_| !fresh) {
             return Ok(listing);
         }
+        let since = self.fs.moment();
         let listing = Listing::take(&self.fs.client, self.node)?;
-        self.names.lock().listing = Some(Arc::clone(&listing));
+        // Whoever goes on with a listing finds it there even if it is old.
+        self.fs.settle(since, |still| {
+            let mut names = self.names.lock();
+            names.listing_is_current = still;
+            names.listing = Some(Arc::clone(&listing));
+        });
         Ok(listing)
     }
 
-    /// A listing that may be kept for as long as nobody changes the directory.
+    /// A listing of what is there now.
     fn whole_listing(&self) -> Result<Arc<Listing>> {
-        self.listing(!(self.exclusive() && self.fs.options.read_only))
+        let keep = if self.exclusive() { self.fs.options.read_only } else { self.is_sure() };
+        let current = keep && self.names.lock().listing_is_current;
+        self.listing(!current)
     }
 
     /// Lists all entries: name, inode number, kind.
@@ -256,10 +380,31 @@ impl GoferInode {
         Ok(self.target.get_or_init(|| target).to_vec())
     }
 
-    fn made(&self, name: &[u8], walked: &Walked) -> Result<Arc<dyn Inode>> {
-        let inode = self.fs.intern(walked)?;
-        self.remember(name, Some(&inode));
-        self.invalidate();
+    /// The attributes changed in a way that only the host knows exactly.
+    fn ask_again(&self) {
+        if self.exclusive() {
+            if let Ok(attr) = self.fs.client.getattr(self.node) {
+                self.learn(&attr, None);
+            }
+        } else {
+            self.attr.lock().current = false;
+        }
+    }
+
+    fn remove(&self, name: &[u8], what: Unlink) -> Result<()> {
+        let since = self.fs.moment();
+        let expected = self.expect(IN_DELETE, name);
+        let removed = Name::new(name).and_then(|entry| self.fs.client.unlink(self.node, entry, what));
+        self.expected(expected, removed)?;
+        self.changed(name, None, since);
+        self.ask_again();
+        Ok(())
+    }
+
+    fn made(&self, name: &[u8], walked: &Walked, since: Option<Moment>) -> Result<Arc<GoferInode>> {
+        let inode = self.fs.intern(walked, since)?;
+        self.changed(name, Some(&inode), since);
+        self.ask_again();
         Ok(inode)
     }
 }
@@ -284,15 +429,17 @@ impl Inode for GoferInode {
     }
 
     fn attr(&self) -> Result<Attr> {
-        if !self.exclusive() {
-            self.refresh(&self.fs.client.getattr(self.node)?);
-        }
-        Ok(convert::attr(&self.attr.lock(), self.fs.dev, self.ino))
+        self.attr_if(|known| known.current)
+    }
+
+    fn access_attr(&self) -> Result<Attr> {
+        self.attr_if(|known| known.access_current)
     }
 
     fn set_attr(&self, change: &SetAttr) -> Result<()> {
+        let since = self.fs.moment();
         let attr = self.fs.client.setattr(self.node, &convert::change(change))?;
-        self.refresh(&attr);
+        self.learn(&attr, since);
         Ok(())
     }
 
@@ -313,14 +460,7 @@ impl Inode for GoferInode {
             return true;
         }
         let Some(child) = child.downcast_ref::<GoferInode>() else { return false };
-        let Ok(name) = Name::new(name) else { return false };
-        let Ok(stats) = self.fs.client.stat(self.node, &[name]) else { return false };
-        let Some(attr) = stats.found.first() else { return false };
-        let same = (attr.dev.major, attr.dev.minor, attr.ino) == child.key && child.matches(attr);
-        if same {
-            child.refresh(attr);
-        }
-        same
+        self.find(name).is_ok_and(|now| std::ptr::eq(&*now, child))
     }
 
     fn lookup(&self, _task: &Task, name: &[u8]) -> Result<Arc<dyn Inode>> {
@@ -332,47 +472,51 @@ impl Inode for GoferInode {
         let client = &self.fs.client;
         let entry = Name::new(name)?;
         let new = convert::new_file(node);
-        let walked = match node.kind {
-            FileType::Regular => {
-                let (walked, descriptor) = client.create(self.node, entry, OpenFlags::RDWR, new)?;
-                let inode = self.fs.intern(&walked)?;
-                let descriptor = Arc::new(descriptor);
-                *inode.writer.lock() = Arc::downgrade(&descriptor);
-                self.fs.keep(&descriptor);
-                self.remember(name, Some(&inode));
-                self.invalidate();
-                return Ok(inode);
+        let since = self.fs.moment();
+        let expected = self.expect(IN_CREATE, name);
+        let made = match node.kind {
+            FileType::Regular => client
+                .create(self.node, entry, OpenFlags::RDWR, new)
+                .map(|(walked, descriptor)| (walked, Some(descriptor))),
+            FileType::Directory => client.mkdir(self.node, entry, new).map(|walked| (walked, None)),
+            FileType::Symlink => LinkTarget::new(node.target)
+                .and_then(|target| client.symlink(self.node, entry, target, new.owner))
+                .map(|walked| (walked, None)),
+            kind => {
+                client.mknod(self.node, entry, convert::file_kind(kind), new).map(|walked| (walked, None))
             }
-            FileType::Directory => client.mkdir(self.node, entry, new)?,
-            FileType::Symlink => {
-                client.symlink(self.node, entry, LinkTarget::new(node.target)?, new.owner)?
-            }
-            kind => client.mknod(self.node, entry, convert::file_kind(kind), new)?,
         };
-        self.made(name, &walked)
+        let (walked, descriptor) = self.expected(expected, made)?;
+        let inode = self.made(name, &walked, since)?;
+        if let Some(descriptor) = descriptor.map(Arc::new) {
+            *inode.writer.lock() = Arc::downgrade(&descriptor);
+            self.fs.keep(&descriptor);
+        }
+        Ok(inode)
     }
 
     fn link(&self, name: &[u8], target: &Arc<dyn Inode>) -> Result<()> {
         let target = gofer(target)?;
-        let walked = self.fs.client.link(target.node, self.node, Name::new(name)?)?;
-        self.made(name, &walked).map(drop)
+        let since = self.fs.moment();
+        let expected = self.expect(IN_CREATE, name);
+        let linked = Name::new(name).and_then(|entry| self.fs.client.link(target.node, self.node, entry));
+        let walked = self.expected(expected, linked)?;
+        self.made(name, &walked, since).map(drop)
     }
 
     fn unlink(&self, name: &[u8], child: &Arc<dyn Inode>) -> Result<()> {
-        self.fs.client.unlink(self.node, Name::new(name)?, Unlink::File)?;
-        self.forget(name);
+        self.remove(name, Unlink::File)?;
         if let Some(child) = child.downcast_ref::<GoferInode>() {
-            let mut attr = child.attr.lock();
-            attr.nlink = attr.nlink.saturating_sub(1);
+            let mut known = child.attr.lock();
+            known.attr.nlink = known.attr.nlink.saturating_sub(1);
         }
         Ok(())
     }
 
     fn rmdir(&self, name: &[u8], child: &Arc<dyn Inode>) -> Result<()> {
-        self.fs.client.unlink(self.node, Name::new(name)?, Unlink::Directory)?;
-        self.forget(name);
+        self.remove(name, Unlink::Directory)?;
         if let Some(child) = child.downcast_ref::<GoferInode>() {
-            child.attr.lock().nlink = 0;
+            child.attr.lock().attr.nlink = 0;
         }
         Ok(())
     }
@@ -384,8 +528,9 @@ impl Inode for GoferInode {
         let new_dir = gofer(new_dir)?;
         let moved = self.find(old)?;
         let replaced = new_dir.find(new).ok();
-        let exchanged = replaced.as_ref().filter(|_| flags & RENAME_EXCHANGE != 0);
-        self.fs.client.rename(&Rename {
+        let exchange = flags & RENAME_EXCHANGE != 0;
+        let exchanged = replaced.as_ref().filter(|_| exchange);
+        let rename = Rename {
             from_dir: self.node,
             from_name: Name::new(old)?,
             to_dir: new_dir.node,
@@ -393,12 +538,28 @@ impl Inode for GoferInode {
             flags: RenameFlags::from_bits(flags).ok_or(Errno::EINVAL)?,
             moved: Some(moved.node),
             exchanged: exchanged.map(|inode| inode.node),
-        })?;
-        self.forget(old);
-        new_dir.forget(new);
-        if let Some(replaced) = &replaced {
-            replaced.invalidate();
+        };
+        let since = self.fs.moment();
+        // An exchange is seen as two moves; what it is not worth to tell apart is asked for again.
+        let expected = if exchange {
+            (None, None)
+        } else {
+            (self.expect(IN_MOVED_FROM, old), new_dir.expect(IN_MOVED_TO, new))
+        };
+        let result = self.expected(expected.0, self.fs.client.rename(&rename));
+        new_dir.expected(expected.1, result)?;
+        if exchange {
+            self.entry_changed(old);
+            new_dir.entry_changed(new);
+        } else {
+            self.changed(old, None, since);
+            new_dir.changed(new, Some(&moved), since);
         }
+        for touched in [Some(&moved), replaced.as_ref()].into_iter().flatten() {
+            touched.ask_again();
+        }
+        self.ask_again();
+        new_dir.ask_again();
         Ok(())
     }
 

@@ -3,11 +3,14 @@
 //! * `inode.rs`: [`GoferInode`], one per file of the host, however many names it has.
 //! * `listing.rs`: directories, listed in batches.
 //! * `file.rs`: open files; their bytes are read and written through descriptors that the gofer donates, without it.
+//! * `changes.rs`: what the host tells of changes by others.
 //! * `convert.rs`: the protocol's nouns as the VFS's.
 //!
 //! A mount is *exclusive* if only the sandbox changes the files: then attributes and names, found and not found, are asked
-//! for once. Otherwise they are asked for each time they are needed.
+//! for once. Otherwise they are asked for again after the host told of a change, or, on filesystems of the host that do not tell
+//! (network filesystems), each time they are needed.
 
+mod changes;
 mod convert;
 mod file;
 mod inode;
@@ -23,6 +26,7 @@ use gofer_proto::{Client, NodeId, Walked};
 use linux_abi::Result;
 use parking_lot::Mutex;
 
+use self::changes::{Changes, Moment};
 pub(super) use self::file::{read_at, seek};
 pub use self::inode::GoferInode;
 use crate::fs::inode::{FileSystem, Inode, StatFs};
@@ -46,6 +50,8 @@ pub struct GoferFs {
     client: Arc<Client>,
     dev: u64,
     options: GoferOptions,
+    /// Of a tree that is not exclusive, if the host tells.
+    changes: Option<Changes>,
     inodes: Mutex<HashMap<FileKey, Weak<GoferInode>>>,
     /// Host devices, the root's first.
     devices: Mutex<Vec<(u32, u32)>>,
@@ -70,12 +76,15 @@ impl GoferFs {
     /// # Errors
     /// The gofer's.
     pub fn new(client: Arc<Client>, root: u32, dev: u64, options: GoferOptions) -> Result<Arc<GoferFs>> {
+        // Without (the user has too many inotify instances), nothing is remembered.
+        let changes = if options.exclusive { None } else { Changes::new(&client, root).ok() };
         let walked = client.attach(root)?;
         let device = (walked.attr.dev.major, walked.attr.dev.minor);
         Ok(Arc::new_cyclic(|this| GoferFs {
             client,
             dev,
             options,
+            changes,
             inodes: Mutex::default(),
             devices: Mutex::new(vec![device]),
             root: Mutex::new(Root::Fresh(walked)),
@@ -92,22 +101,59 @@ impl GoferFs {
     pub fn root_inode(&self) -> Result<Arc<GoferInode>> {
         let mut root = self.root.lock();
         let inode = match &*root {
-            Root::Fresh(walked) => Some(self.intern(walked)?),
+            Root::Fresh(walked) => Some(self.intern(walked, None)?),
             Root::Taken(inode) => inode.upgrade(),
         };
         let inode = match inode {
             Some(inode) => inode,
             None => {
-                let attr = self.client.getattr(self.root_node)?;
-                self.intern(&Walked { node: self.root_node, attr })?
+                let since = self.moment();
+                self.intern(&self.client.look_at(self.root_node)?, since)?
             }
         };
         *root = Root::Taken(Arc::downgrade(&inode));
         Ok(inode)
     }
 
-    /// The inode for what a walk found: the one there is, or a new one. The reference to the node is used up.
-    fn intern(&self, walked: &Walked) -> Result<Arc<GoferInode>> {
+    fn changes(&self) -> Option<&Changes> {
+        self.changes.as_ref()
+    }
+
+    /// Takes note of what others have changed. `false`: the host does not tell.
+    fn catch_up(&self) -> bool {
+        self.changes.as_ref().is_some_and(Changes::catch_up)
+    }
+
+    /// Now; `None` if it does not matter.
+    fn moment(&self) -> Option<Moment> {
+        self.changes.as_ref().map(Changes::moment)
+    }
+
+    /// Runs `remember` with whether what the gofer said of the time since `since` is still true, as far as the host tells.
+    fn settle<T>(&self, since: Option<Moment>, remember: impl FnOnce(bool) -> T) -> T {
+        match (&self.changes, since) {
+            (Some(changes), Some(since)) => changes.settle(since, remember),
+            _ => remember(self.options.exclusive),
+        }
+    }
+
+    /// The inode for what a walk found at `since`: the one there is, or a new one. The reference to the node is used up.
+    fn intern(&self, walked: &Walked, since: Option<Moment>) -> Result<Arc<GoferInode>> {
+        let inode = self.inode(walked)?;
+        self.watched(walked, Some(&inode));
+        inode.learn(&walked.attr, since);
+        Ok(inode)
+    }
+
+    /// Notes under which number changes of `inode` are told.
+    fn watched(&self, walked: &Walked, inode: Option<&Arc<GoferInode>>) {
+        if let (Some(watch), Some(changes), Some(inode)) = (walked.watch, &self.changes, inode) {
+            changes.register(watch, inode);
+            inode.watched(watch);
+        }
+    }
+
+    fn inode(&self, walked: &Walked) -> Result<Arc<GoferInode>> {
         let attr = &walked.attr;
         let key = (attr.dev.major, attr.dev.minor, attr.ino);
         let mut inodes = self.inodes.lock();
@@ -117,7 +163,6 @@ impl GoferFs {
             if walked.node != known.node() && walked.node != self.root_node {
                 self.client.release(&[walked.node]);
             }
-            known.refresh(attr);
             return Ok(Arc::clone(known));
         }
         let fs = self.this.upgrade().ok_or(linux_abi::Errno::EIO)?;
