@@ -8,6 +8,7 @@
 #![forbid(unsafe_code)]
 
 pub mod boot;
+pub mod bpf;
 pub mod credentials;
 pub mod error;
 pub mod fs;

@@ -177,7 +177,7 @@ macro_rules! x86_64 {
             154  modify_ldt              (func: i32, ptr: Ptr, bytecount: usize)                         => not_yet(ENOSYS);
             155  pivot_root              (new_root: Path, put_old: Path)                                 => full;
             156  _sysctl                 (args: Ptr)                                                     => never(ENOSYS) "removed from Linux; read /proc/sys";
-            157  prctl                   (option: Enum(Prctl), arg2: CmdArg, arg3: CmdArg, arg4: CmdArg, arg5: CmdArg) => partial "no PR_SET_MM, no PR_SET_SECCOMP";
+            157  prctl                   (option: Enum(Prctl), arg2: CmdArg, arg3: CmdArg, arg4: CmdArg, arg5: CmdArg) => partial "no PR_SET_MM";
             158  arch_prctl              (code: Enum(ArchPrctl), addr: CmdArg)                           => full;
             159  adjtimex                (buf: InOutStruct(Timex))                                       => partial "read-only";
             160  setrlimit               (resource: Cmd(Rlimit), rlim: InStruct(Rlimit))                 => full;
@@ -337,7 +337,7 @@ macro_rules! x86_64 {
             314  sched_setattr           (pid: Pid, attr: Ptr, flags: u32)                               => partial "kept and shown but without effect";
             315  sched_getattr           (pid: Pid, attr: Ptr, size: u32, flags: u32)                    => full;
             316  renameat2               (olddirfd: DirFd, oldpath: Path, newdirfd: DirFd, newpath: Path, flags: Flags(Rename)) => full;
-            317  seccomp                 (op: Cmd(Seccomp), flags: u32, args: Ptr)                       => not_yet(ENOSYS);
+            317  seccomp                 (op: Cmd(Seccomp), flags: u32, args: Ptr)                       => partial "no SECCOMP_FILTER_FLAG_NEW_LISTENER";
             318  getrandom               (buf: OutBuf(len), len: usize, flags: Flags(GetRandom))         => full;
             319  memfd_create            (name: CStr, flags: Flags(Memfd))                               => full;
             320  kexec_file_load         (kernel_fd: Fd, initrd_fd: Fd, cmdline_len: u64, cmdline: Ptr, flags: u64) => never(EPERM) "no other kernel can be booted";

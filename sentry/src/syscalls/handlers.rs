@@ -49,6 +49,7 @@ pub(super) use super::{
         sched_getaffinity, sched_getattr, sched_getparam, sched_getscheduler, sched_rr_get_interval,
         sched_setaffinity, sched_setattr, sched_setparam, sched_setscheduler, sched_yield, setpriority,
     },
+    seccomp::seccomp,
     sendfile::{copy_file_range, sendfile},
     signal::{
         kill, pause, restart_syscall, rt_sigaction, rt_sigpending, rt_sigprocmask, rt_sigqueueinfo,

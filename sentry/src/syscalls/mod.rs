@@ -40,6 +40,7 @@ pub mod read_write;
 pub mod resource;
 pub mod rseq;
 pub mod sched;
+pub mod seccomp;
 pub mod sendfile;
 pub mod signal;
 pub mod signalfd;

@@ -16,8 +16,8 @@ use linux_abi::prctl::{
     PR_GET_KEEPCAPS, PR_GET_NAME, PR_GET_NO_NEW_PRIVS, PR_GET_PDEATHSIG, PR_GET_SECCOMP, PR_GET_SECUREBITS,
     PR_GET_SPECULATION_CTRL, PR_GET_THP_DISABLE, PR_GET_TID_ADDRESS, PR_GET_TIMERSLACK, PR_GET_TIMING,
     PR_GET_TSC, PR_SET_CHILD_SUBREAPER, PR_SET_DUMPABLE, PR_SET_KEEPCAPS, PR_SET_MM, PR_SET_NAME,
-    PR_SET_NO_NEW_PRIVS, PR_SET_PDEATHSIG, PR_SET_PTRACER, PR_SET_SECUREBITS, PR_SET_THP_DISABLE,
-    PR_SET_TIMERSLACK, PR_SET_TIMING, PR_SET_VMA,
+    PR_SET_NO_NEW_PRIVS, PR_SET_PDEATHSIG, PR_SET_PTRACER, PR_SET_SECCOMP, PR_SET_SECUREBITS,
+    PR_SET_THP_DISABLE, PR_SET_TIMERSLACK, PR_SET_TIMING, PR_SET_VMA,
 };
 
 /// prctl(2).
@@ -52,7 +52,9 @@ pub fn prctl(cx: &mut ThreadCx, option: i32, arg2: u64, arg3: u64, arg4: u64, ar
             }
             task.set_creds(creds);
         }
-        PR_GET_TIMING | PR_GET_SECCOMP => {}
+        PR_GET_TIMING => {}
+        PR_GET_SECCOMP => return Ok(task.seccomp.mode()),
+        PR_SET_SECCOMP => return super::seccomp::set_mode(cx, arg2, UserAddr(arg3)).map(|()| 0),
         PR_SET_TIMING => rest_zero(&[arg2])?,
         PR_SET_NAME => {
             let mut name = [0; 16];

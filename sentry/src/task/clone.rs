@@ -200,6 +200,9 @@ impl ThreadCx {
 
 fn enter_tree(parent: &Arc<Task>, child: &Arc<Task>, request: &CloneRequest) {
     let mut tree = parent.kernel.tasks.lock();
+    // Under the tree's lock: a filter that is being given to all threads reaches this one too, here or there.
+    child.seccomp.inherit(&parent.seccomp);
+    child.no_new_privs.fetch_or(parent.no_new_privs.load(Ordering::Relaxed), Ordering::Relaxed);
     if request.flags & CLONE_THREAD != 0 {
         tree.add_thread(child);
         drop(tree);

@@ -20,6 +20,7 @@ pub mod futex;
 pub mod pool;
 pub mod rseq;
 pub mod run;
+pub mod seccomp;
 pub mod tree;
 pub mod usermem;
 pub mod wait;
@@ -78,6 +79,8 @@ pub struct Task {
     pub name: Mutex<[u8; 16]>,
     /// `PR_SET_NO_NEW_PRIVS`.
     pub no_new_privs: AtomicBool,
+    /// Which system calls it may make.
+    pub seccomp: seccomp::Seccomp,
     /// `set_tid_address`, `CLONE_CHILD_CLEARTID`.
     pub clear_child_tid: AtomicU64,
     /// Head of the robust futex list, and its length argument.
@@ -259,6 +262,7 @@ impl Task {
             stopped: AtomicBool::new(false),
             name: Mutex::new(init.name),
             no_new_privs: AtomicBool::new(init.no_new_privs),
+            seccomp: seccomp::Seccomp::default(),
             clear_child_tid: AtomicU64::new(0),
             robust_list: AtomicU64::new(0),
             futexes_left: AtomicBool::new(false),

@@ -132,8 +132,7 @@ impl ThreadCx {
     fn system_call(&mut self) -> Step {
         self.regs.orig_rax = self.regs.rax;
         super::current::begin_call();
-        let outcome =
-            if self.task.kernel.strace.is_some() { self.traced_call() } else { syscalls::dispatch(self) };
+        let outcome = if self.task.kernel.strace.is_some() { self.traced_call() } else { self.answer() };
         let interrupted = match outcome {
             Outcome::Return(value) => {
                 self.regs.rax = value;
@@ -154,11 +153,21 @@ impl ThreadCx {
         Step::Continue(interrupted)
     }
 
-    /// As `dispatch`, with a line of strace.
+    /// Makes the call, if the thread may.
+    fn answer(&mut self) -> Outcome {
+        if self.task.seccomp.is_on()
+            && let Some(outcome) = super::seccomp::judge(self)
+        {
+            return outcome;
+        }
+        syscalls::dispatch(self)
+    }
+
+    /// As `answer`, with a line of strace.
     fn traced_call(&mut self) -> Outcome {
         let kernel = Arc::clone(&self.task.kernel);
         let call = kernel.strace.as_ref().and_then(|strace| strace.enter(self));
-        let outcome = syscalls::dispatch(self);
+        let outcome = self.answer();
         if let (Some(strace), Some(call)) = (&kernel.strace, call) {
             strace.leave(self, &call, &outcome);
         }

@@ -213,13 +213,15 @@ pub(super) fn status(kernel: &Kernel, who: &Who, _task: &Task) -> Result<Vec<u8>
     let caps = |set: Caps| set.bits();
     let _ = write!(
         text,
-        "CapInh:\t{:016x}\nCapPrm:\t{:016x}\nCapEff:\t{:016x}\nCapBnd:\t{:016x}\nCapAmb:\t{:016x}\nNoNewPrivs:\t{}\nSeccomp:\t0\nSeccomp_filters:\t0\n",
+        "CapInh:\t{:016x}\nCapPrm:\t{:016x}\nCapEff:\t{:016x}\nCapBnd:\t{:016x}\nCapAmb:\t{:016x}\nNoNewPrivs:\t{}\nSeccomp:\t{}\nSeccomp_filters:\t{}\n",
         caps(creds.inheritable),
         caps(creds.permitted),
         caps(creds.effective),
         caps(creds.bounding),
         caps(creds.ambient),
         u8::from(task.no_new_privs.load(std::sync::atomic::Ordering::Relaxed)),
+        task.seccomp.mode(),
+        task.seccomp.filter_count(),
     );
     let cpus = kernel.host.cpus.clamp(1, 64);
     let mask = if cpus == 64 { u64::MAX } else { (1 << cpus) - 1 } & task.scheduling.lock().affinity;
