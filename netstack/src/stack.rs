@@ -5,7 +5,7 @@ use std::{
     net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
     sync::{
         Arc, Weak,
-        atomic::{AtomicU32, AtomicU64, Ordering},
+        atomic::{AtomicU32, AtomicU64, AtomicUsize, Ordering},
     },
 };
 
@@ -14,6 +14,7 @@ use parking_lot::Mutex;
 
 use crate::{
     ports::{PortRange, Ports},
+    raw::RawTable,
     stream::ChunkPool,
     tcp::Tcp,
     udp::Udp,
@@ -24,6 +25,9 @@ pub struct Stack {
     pub(crate) pool: Arc<ChunkPool>,
     pub(crate) tcp: Mutex<TcpTable>,
     pub(crate) udp: Mutex<UdpTable>,
+    pub(crate) raw: Mutex<RawTable>,
+    /// How many raw and packet sockets there are.
+    pub(crate) observers: AtomicUsize,
     port_range: AtomicU32,
     random: AtomicU64,
     next_id: AtomicU64,
@@ -71,6 +75,8 @@ impl Stack {
             pool: Arc::default(),
             tcp: Mutex::default(),
             udp: Mutex::default(),
+            raw: Mutex::default(),
+            observers: AtomicUsize::new(0),
             port_range: AtomicU32::new(32768 << 16 | 60999),
             random: AtomicU64::new(seed | 1),
             next_id: AtomicU64::new(1),

@@ -1,13 +1,12 @@
 //! UDP between sockets of this stack: datagrams go straight into the receiver's queue.
 //!
-//! Locks, outer first: `Stack::udp`, `Udp::state`, `Udp::inbox`; notifications are sent with none held.
+//! Locks, outer first: `Stack::udp`, `Udp::state`, `Udp::mailbox`; notifications are sent with none held.
 
 use std::{
-    collections::VecDeque,
     net::{IpAddr, SocketAddr},
     sync::{
-        Arc, OnceLock, Weak,
-        atomic::{AtomicBool, AtomicI32, AtomicUsize, Ordering},
+        Arc, Weak,
+        atomic::{AtomicBool, Ordering},
     },
 };
 
@@ -15,17 +14,22 @@ use linux_abi::{Errno, Result};
 use parking_lot::Mutex;
 
 use crate::{
-    notify::{Notify, Ready},
+    mailbox::{Letter, Mailbox, Report},
+    notify::Ready,
+    packet::{Head, Packet, UDP, put16, transport_checksum},
     ports::{Claim, Coverage},
     stack::{Route, Stack, flow_hash, remember},
     tcp::BindWish,
 };
 
-/// What a datagram costs of a receive buffer besides its bytes.
-const OVERHEAD: usize = 512;
 /// What an IPv4 packet holds after the headers of IP and UDP; IPv6 does not count its own header.
 const MAX_V4: usize = 65_507;
 const MAX_V6: usize = 65_527;
+/// The length of a UDP header.
+const HEADER: usize = 8;
+/// `SO_EE_ORIGIN_ICMP` and `SO_EE_ORIGIN_ICMP6`, with type and code of an unreachable port.
+const PORT_UNREACHABLE_V4: (u8, u8, u8) = (2, 3, 3);
+const PORT_UNREACHABLE_V6: (u8, u8, u8) = (3, 1, 4);
 
 /// A datagram that arrived.
 #[derive(Clone, Debug)]
@@ -50,8 +54,6 @@ pub struct UdpSend {
     pub broadcast: bool,
     /// Groups are reached by the loopback (`IP_MULTICAST_IF`).
     pub multicast_out: bool,
-    /// Errors of datagrams that were not sent to the peer count too (`IP_RECVERR`).
-    pub report_errors: bool,
 }
 
 #[derive(Default)]
@@ -66,11 +68,10 @@ struct State {
     groups: Vec<IpAddr>,
 }
 
-#[derive(Default)]
-struct Inbox {
-    packets: VecDeque<Datagram>,
-    bytes: usize,
-    closed: bool,
+impl Letter for Datagram {
+    fn len(&self) -> usize {
+        self.data.len()
+    }
 }
 
 /// A UDP endpoint.
@@ -79,14 +80,8 @@ pub struct Udp {
     id: u64,
     me: Weak<Udp>,
     state: Mutex<State>,
-    inbox: Mutex<Inbox>,
-    notify: OnceLock<Arc<dyn Notify>>,
-    error: AtomicI32,
-    receive_limit: AtomicUsize,
-    drops: AtomicUsize,
+    pub mailbox: Mailbox<Datagram>,
     owner: Mutex<(u64, u32)>,
-    /// Whether somebody peeks or takes a datagram at this moment.
-    reader: Mutex<()>,
     closed: AtomicBool,
 }
 
@@ -109,13 +104,8 @@ impl Stack {
             id: self.id(),
             me: Weak::clone(me),
             state: Mutex::default(),
-            inbox: Mutex::default(),
-            notify: OnceLock::new(),
-            error: AtomicI32::new(0),
-            receive_limit: AtomicUsize::new(212_992),
-            drops: AtomicUsize::new(0),
+            mailbox: Mailbox::default(),
             owner: Mutex::new((0, 0)),
-            reader: Mutex::new(()),
             closed: AtomicBool::new(false),
         });
         remember(&mut self.udp.lock().all, &udp);
@@ -131,44 +121,83 @@ impl Stack {
                 (state.bound?.0, state.peer)
             };
             let (inode, uid) = *udp.owner.lock();
-            let receiving = udp.inbox.lock().bytes;
-            Some(UdpRow { local, peer, receiving, inode, uid, drops: udp.drops.load(Ordering::Relaxed) })
+            let (receiving, drops) = (udp.mailbox.used(), udp.mailbox.drops());
+            Some(UdpRow { local, peer, receiving, inode, uid, drops })
         };
         all.iter().filter_map(row).collect()
+    }
+
+    /// The packet that carries a datagram.
+    fn udp_packet(&self, datagram: &Datagram) -> Option<Packet> {
+        let Datagram { from, to, ttl, tos, .. } = *datagram;
+        let id = self.random() as u16;
+        let head = Head { from: from.ip(), to: to.ip(), protocol: UDP, ttl, tos, id };
+        Packet::build(head, &segment(datagram))
+    }
+
+    /// Who gets a datagram.
+    fn udp_receivers(&self, from: SocketAddr, to: SocketAddr) -> Vec<Arc<Udp>> {
+        let table = self.udp.lock();
+        let accepts = |udp: &Arc<Udp>| udp.state.lock().peer.is_none_or(|peer| peer == from);
+        if self.route(to.ip()) == Route::Local {
+            let found = table.ports.find(to.port(), flow_hash(from, to), &|claim, udp| {
+                let peer = udp.state.lock().peer;
+                if peer.is_some_and(|peer| peer != from) {
+                    return None;
+                }
+                claim.coverage.score(to.ip()).map(|score| score + if peer.is_some() { 8 } else { 0 })
+            });
+            return found.into_iter().collect();
+        }
+        let holders = table.ports.holders(to.port());
+        let joined = |udp: &Arc<Udp>| udp.state.lock().groups.contains(&to.ip());
+        // A v4 group that anybody here has joined reaches all sockets of the port (IP_MULTICAST_ALL).
+        let anybody = to.is_ipv4() && holders.iter().any(|(_, udp)| joined(udp));
+        let broadcast = self.route(to.ip()) == Route::Broadcast;
+        let wanted = |(claim, udp): &(Claim, Arc<Udp>)| {
+            claim.coverage.score(to.ip()).is_some() && accepts(udp) && (broadcast || anybody || joined(udp))
+        };
+        holders.into_iter().filter(wanted).map(|(_, udp)| udp).collect()
+    }
+}
+
+/// A datagram with its UDP header.
+fn segment(datagram: &Datagram) -> Vec<u8> {
+    let mut bytes = datagram.from.port().to_be_bytes().to_vec();
+    bytes.extend(datagram.to.port().to_be_bytes());
+    bytes.extend(u16::try_from(datagram.data.len() + HEADER).unwrap_or(u16::MAX).to_be_bytes());
+    bytes.extend([0, 0]);
+    bytes.extend_from_slice(&datagram.data);
+    let sum = transport_checksum(datagram.from.ip(), datagram.to.ip(), UDP, &bytes);
+    put16(&mut bytes, 6, if sum == 0 { u16::MAX } else { sum });
+    bytes
+}
+
+/// Joins or leaves a group.
+///
+/// # Errors
+/// `EADDRINUSE` when joined already, `EADDRNOTAVAIL` when not, `ENOBUFS` for too many (`igmp_max_memberships`).
+pub(crate) fn change_groups(groups: &mut Vec<IpAddr>, group: IpAddr, join: bool) -> Result<()> {
+    let at = groups.iter().position(|joined| *joined == group);
+    match (join, at) {
+        (true, Some(_)) => Err(Errno::EADDRINUSE),
+        (true, None) if groups.len() >= 20 => Err(Errno::ENOBUFS),
+        (true, None) => {
+            groups.push(group);
+            Ok(())
+        }
+        (false, Some(at)) => {
+            groups.remove(at);
+            Ok(())
+        }
+        (false, None) => Err(Errno::EADDRNOTAVAIL),
     }
 }
 
 impl Udp {
-    /// Sets who is told of changes; once.
-    pub fn set_notify(&self, notify: Arc<dyn Notify>) {
-        let _ = self.notify.set(notify);
-    }
-
     /// Sets whose it is, for [`UdpRow`].
     pub fn set_owner(&self, inode: u64, uid: u32) {
         *self.owner.lock() = (inode, uid);
-    }
-
-    /// `SO_RCVBUF`.
-    pub fn set_receive_limit(&self, bytes: usize) {
-        self.receive_limit.store(bytes, Ordering::Relaxed);
-    }
-
-    fn announce(&self, ready: Ready) {
-        if let Some(notify) = self.notify.get() {
-            notify.notify(ready);
-        }
-    }
-
-    /// Takes the pending error.
-    ///
-    /// # Errors
-    /// That error.
-    pub fn take_error(&self) -> Result<()> {
-        match self.error.swap(0, Ordering::AcqRel) {
-            0 => Ok(()),
-            raw => Err(Errno::from_raw(raw)),
-        }
     }
 
     /// bind(2).
@@ -301,7 +330,7 @@ impl Udp {
             return Err(Errno::EINVAL);
         }
         let to = SocketAddr::new(Stack::destination(to.ip()), to.port());
-        self.take_error()?;
+        self.mailbox.take_error()?;
         if no_send {
             return Err(Errno::EPIPE);
         }
@@ -335,12 +364,29 @@ impl Udp {
         }
         let from = SocketAddr::new(source, local.port());
         let datagram = Datagram { from, to, data, ttl: how.ttl, tos: how.tos };
-        let receivers = self.receivers(from, to);
+        let packet = if self.stack.is_observed() { self.stack.udp_packet(&datagram) } else { None };
+        if let Some(packet) = &packet {
+            self.stack.observe(packet);
+        }
+        let receivers = self.stack.udp_receivers(from, to);
         if receivers.is_empty() && self.stack.route(to.ip()) == Route::Local {
+            if let Some(packet) = &packet {
+                self.stack.port_unreachable(packet);
+            }
             // ICMP port unreachable comes back.
-            if peer == Some(to) || how.report_errors {
-                self.error.store(Errno::ECONNREFUSED.raw(), Ordering::Release);
-                self.announce(Ready::ALL);
+            if peer == Some(to) || self.mailbox.wants_reports() {
+                let (origin, kind, code) =
+                    if to.is_ipv4() { PORT_UNREACHABLE_V4 } else { PORT_UNREACHABLE_V6 };
+                self.mailbox.fail(Report {
+                    errno: Errno::ECONNREFUSED,
+                    origin,
+                    kind,
+                    code,
+                    info: 0,
+                    offender: Some(to.ip()),
+                    to,
+                    data: datagram.data.to_vec(),
+                });
             }
             return Ok(());
         }
@@ -350,67 +396,49 @@ impl Udp {
         Ok(())
     }
 
-    /// Who gets a datagram.
-    fn receivers(&self, from: SocketAddr, to: SocketAddr) -> Vec<Arc<Udp>> {
-        let table = self.stack.udp.lock();
-        let accepts = |udp: &Arc<Udp>| udp.state.lock().peer.is_none_or(|peer| peer == from);
-        if self.stack.route(to.ip()) == Route::Local {
-            let found = table.ports.find(to.port(), flow_hash(from, to), &|claim, udp| {
-                let peer = udp.state.lock().peer;
-                if peer.is_some_and(|peer| peer != from) {
-                    return None;
-                }
-                claim.coverage.score(to.ip()).map(|score| score + if peer.is_some() { 8 } else { 0 })
-            });
-            return found.into_iter().collect();
+    /// A packet that a raw or packet socket sent.
+    pub(crate) fn deliver_packet(stack: &Arc<Stack>, packet: &Packet) {
+        let payload = packet.payload();
+        let Some([f0, f1, t0, t1, l0, l1, ..]) = payload.first_chunk::<HEADER>() else { return };
+        let from = SocketAddr::new(packet.from, u16::from_be_bytes([*f0, *f1]));
+        let to = SocketAddr::new(packet.to, u16::from_be_bytes([*t0, *t1]));
+        let len = usize::from(u16::from_be_bytes([*l0, *l1]));
+        let Some(data) = payload.get(HEADER..len) else { return };
+        let receivers = stack.udp_receivers(from, to);
+        if receivers.is_empty() && stack.route(to.ip()) == Route::Local {
+            stack.port_unreachable(packet);
         }
-        let holders = table.ports.holders(to.port());
-        let joined = |udp: &Arc<Udp>| udp.state.lock().groups.contains(&to.ip());
-        // A v4 group that anybody here has joined reaches all sockets of the port (IP_MULTICAST_ALL).
-        let anybody = to.is_ipv4() && holders.iter().any(|(_, udp)| joined(udp));
-        let broadcast = self.stack.route(to.ip()) == Route::Broadcast;
-        let wanted = |(claim, udp): &(Claim, Arc<Udp>)| {
-            claim.coverage.score(to.ip()).is_some() && accepts(udp) && (broadcast || anybody || joined(udp))
-        };
-        holders.into_iter().filter(wanted).map(|(_, udp)| udp).collect()
+        let datagram = Datagram { from, to, data: data.into(), ttl: packet.ttl, tos: packet.tos };
+        for receiver in receivers {
+            receiver.deliver(datagram.clone());
+        }
     }
 
-    fn deliver(&self, datagram: Datagram) {
-        let cost = datagram.data.len() + OVERHEAD;
-        {
-            let mut inbox = self.inbox.lock();
-            if inbox.closed {
+    fn deliver(&self, mut datagram: Datagram) {
+        if let Some(filter) = self.mailbox.filter() {
+            // Filters see the UDP header.
+            let segment = segment(&datagram);
+            let kept = filter.keep(&segment);
+            if kept == 0 {
+                self.mailbox.count_drop();
                 return;
             }
-            if inbox.bytes + cost > self.receive_limit.load(Ordering::Relaxed) && !inbox.packets.is_empty() {
-                self.drops.fetch_add(1, Ordering::Relaxed);
-                return;
+            let kept = kept.max(HEADER) - HEADER;
+            if let Some(cut) = datagram.data.get(..kept) {
+                datagram.data = cut.into();
             }
-            inbox.bytes += cost;
-            inbox.packets.push_back(datagram);
         }
-        self.announce(Ready::READ);
+        self.mailbox.deliver(datagram);
     }
 
-    /// Shows the first datagram to `look`; removes it if `consume`, even if `look` fails, as Linux does. `Ok(None)`: shut down.
+    /// Shows the first datagram to `look`; removes it if `consume`. `Ok(None)`: shut down.
     ///
     /// # Errors
-    /// `EAGAIN`, a pending error, or `look`'s.
+    /// As [`Mailbox::recv`].
     pub fn recv<T>(&self, consume: bool, look: &mut dyn FnMut(&Datagram) -> Result<T>) -> Result<Option<T>> {
-        self.take_error()?;
-        let _turn = self.reader.lock();
-        let datagram = {
-            let mut inbox = self.inbox.lock();
-            let front = if consume { inbox.packets.pop_front() } else { inbox.packets.front().cloned() };
-            if consume && let Some(datagram) = &front {
-                inbox.bytes = inbox.bytes.saturating_sub(datagram.data.len() + OVERHEAD);
-            }
-            front
-        };
-        match datagram {
-            Some(datagram) => look(&datagram).map(Some),
-            None if self.state.lock().no_receive => Ok(None),
-            None => Err(Errno::EAGAIN),
+        match self.mailbox.recv(consume, look) {
+            Err(Errno::EAGAIN) if self.state.lock().no_receive => Ok(None),
+            done => done.map(Some),
         }
     }
 
@@ -419,21 +447,7 @@ impl Udp {
     /// # Errors
     /// `EADDRINUSE` when joined already, `EADDRNOTAVAIL` when not, `ENOBUFS` for too many (`igmp_max_memberships`).
     pub fn set_membership(&self, group: IpAddr, join: bool) -> Result<()> {
-        let mut state = self.state.lock();
-        let at = state.groups.iter().position(|joined| *joined == group);
-        match (join, at) {
-            (true, Some(_)) => Err(Errno::EADDRINUSE),
-            (true, None) if state.groups.len() >= 20 => Err(Errno::ENOBUFS),
-            (true, None) => {
-                state.groups.push(group);
-                Ok(())
-            }
-            (false, Some(at)) => {
-                state.groups.remove(at);
-                Ok(())
-            }
-            (false, None) => Err(Errno::EADDRNOTAVAIL),
-        }
+        change_groups(&mut self.state.lock().groups, group, join)
     }
 
     /// The local address.
@@ -456,11 +470,6 @@ impl Udp {
         self.state.lock().peer
     }
 
-    /// Length of the first datagram, if there is one (`SIOCINQ`).
-    pub fn first_len(&self) -> Option<usize> {
-        self.inbox.lock().packets.front().map(|datagram| datagram.data.len())
-    }
-
     /// shutdown(2): takes effect even when it fails.
     ///
     /// # Errors
@@ -472,7 +481,7 @@ impl Udp {
             state.no_send |= write;
             state.peer.is_some()
         };
-        self.announce(Ready::ALL);
+        self.mailbox.announce(Ready::ALL);
         if connected { Ok(()) } else { Err(Errno::ENOTCONN) }
     }
 
@@ -482,20 +491,7 @@ impl Udp {
             let state = self.state.lock();
             (state.no_receive, state.no_send)
         };
-        let mut events = Ready::WRITE.0;
-        if self.error.load(Ordering::Acquire) != 0 {
-            events |= 0x08;
-        }
-        if no_receive {
-            events |= Ready::READ_CLOSED.0;
-        }
-        if no_receive && no_send {
-            events |= 0x10;
-        }
-        if !self.inbox.lock().packets.is_empty() {
-            events |= Ready::READ.0;
-        }
-        Ready(events)
+        self.mailbox.ready(no_receive, no_send)
     }
 
     /// close(2).
@@ -510,12 +506,7 @@ impl Udp {
                 table.ports.release(addr.port(), self.id);
             }
         }
-        let packets = {
-            let mut inbox = self.inbox.lock();
-            inbox.closed = true;
-            std::mem::take(&mut inbox.packets)
-        };
-        drop(packets);
+        self.mailbox.close();
     }
 }
 
@@ -543,7 +534,6 @@ mod tests {
             tos: 0,
             broadcast: false,
             multicast_out: false,
-            report_errors: false,
         }
     }
 
@@ -609,7 +599,7 @@ mod tests {
         let stack = Stack::new(1);
         let (client, server) = (stack.udp(), stack.udp());
         server.bind(&wish("127.0.0.1:7000")).unwrap();
-        server.set_receive_limit(3000);
+        server.mailbox.set_limit(3000);
         for _ in 0..5 {
             client.send(&to(Some("127.0.0.1:7000")), vec![0; 1000].into(), &any()).unwrap();
         }

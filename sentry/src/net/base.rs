@@ -9,6 +9,8 @@ use std::{
 };
 
 use linux_abi::{Errno, Result, socket as abi};
+use netstack::bpf::Program;
+use parking_lot::Mutex;
 
 use super::{
     inode::SocketInode,
@@ -107,6 +109,8 @@ pub struct SocketBase {
     linger: AtomicI32,
     /// The pending error (`sk_err`), as an errno; zero for none.
     error: AtomicI32,
+    /// `SO_ATTACH_FILTER`.
+    filter: Mutex<Option<Arc<Program>>>,
     /// Bytes this socket has in others' receive queues (`sk_wmem_alloc`).
     pub in_flight: AtomicUsize,
 }
@@ -135,6 +139,7 @@ impl SocketBase {
             sndtimeo: AtomicU64::new(NO_TIMEOUT),
             linger: AtomicI32::new(-1),
             error: AtomicI32::new(0),
+            filter: Mutex::new(None),
             in_flight: AtomicUsize::new(0),
         }
     }
@@ -152,6 +157,7 @@ impl SocketBase {
         copy(&base.linger, &self.linger);
         copy(&base.bound_device, &self.bound_device);
         base.mark.store(self.mark.load(Ordering::Relaxed), Ordering::Relaxed);
+        base.filter.lock().clone_from(&self.filter.lock());
         base.rcvtimeo.store(self.rcvtimeo.load(Ordering::Relaxed), Ordering::Relaxed);
         base.sndtimeo.store(self.sndtimeo.load(Ordering::Relaxed), Ordering::Relaxed);
         base
@@ -204,6 +210,11 @@ impl SocketBase {
     /// `SO_LINGER`'s seconds, when on.
     pub fn linger(&self) -> Option<u32> {
         u32::try_from(self.linger.load(Ordering::Relaxed)).ok()
+    }
+
+    /// The filter attached.
+    pub fn filter(&self) -> Option<Arc<Program>> {
+        self.filter.lock().clone()
     }
 
     /// `SO_MARK`.
@@ -388,6 +399,9 @@ pub fn set_option(socket: &dyn Socket, caller: Caller<'_>, name: i32, value: &[u
                 return Err(Errno::EACCES);
             }
             Flags::REUSEPORT if number != 0 && unix => return Err(Errno::EOPNOTSUPP),
+            Flags::LOCK_FILTER if number == 0 && base.flags().contains(Flags::LOCK_FILTER) => {
+                return Err(Errno::EPERM);
+            }
             Flags::PASSSEC | Flags::PASSCRED if !unix => return Err(Errno::EOPNOTSUPP),
             _ => {}
         }
@@ -478,12 +492,28 @@ pub fn set_option(socket: &dyn Socket, caller: Caller<'_>, name: i32, value: &[u
             base.bound_device.store(number, Ordering::Relaxed);
         }
         abi::SO_BSDCOMPAT | abi::SO_INCOMING_CPU | abi::SO_TXREHASH => {}
-        abi::SO_DETACH_FILTER => return Err(Errno::ENOENT),
+        abi::SO_DETACH_FILTER => return change_filter(socket, None),
         abi::SO_ZEROCOPY => return Err(Errno::EOPNOTSUPP),
         _ => return socket.set_option(caller, abi::SOL_SOCKET, name, value),
     }
     socket.option_changed(name);
     Ok(())
+}
+
+/// `SO_ATTACH_FILTER` with a program, `SO_DETACH_FILTER` without.
+///
+/// # Errors
+/// `EPERM` when the filter is locked, `ENOENT` when there is none to detach.
+pub fn change_filter(socket: &dyn Socket, filter: Option<Arc<Program>>) -> Result<()> {
+    let base = socket.base();
+    if base.flags().contains(Flags::LOCK_FILTER) {
+        return Err(Errno::EPERM);
+    }
+    if filter.is_none() && base.filter().is_none() {
+        return Err(Errno::ENOENT);
+    }
+    base.filter.lock().clone_from(&filter);
+    socket.set_filter(filter)
 }
 
 fn limit_buffer(caller: Caller<'_>, asked: i32, force: bool) -> Result<i32> {

@@ -2,7 +2,7 @@
 //!
 //! * `socket.rs`: what every socket can do. `base.rs`: the state and options every socket has. `file.rs`: a socket as an open
 //!   file. `address.rs`, `control.rs`: what guests pass along. `inode.rs`: what fstat(2) shows.
-//! * `unix/`: AF_UNIX. `inet/`: AF_INET and AF_INET6, over the `netstack` crate. `netlink/`, `interface.rs`: what
+//! * `unix/`: AF_UNIX. `inet/`: AF_INET and AF_INET6, over the `netstack` crate. `packet.rs`: AF_PACKET. `netlink/`, `interface.rs`: what
 //!   interfaces there are. `proc.rs`: /proc/net.
 //!
 //! [`NetNs`] is the network namespace; a sandbox has one.
@@ -16,6 +16,7 @@ pub mod inode;
 pub mod interface;
 pub mod ioctl;
 pub mod netlink;
+pub mod packet;
 pub mod proc;
 pub mod socket;
 pub mod unix;
@@ -26,17 +27,19 @@ use std::{
 };
 
 use linux_abi::{Errno, Result, socket as abi};
-use netstack::Stack;
+use netstack::{Stack, raw::RawKind};
+use parking_lot::Mutex;
 
 use self::{
     base::SocketBase,
-    inet::{tcp::TcpSocket, udp::UdpSocket},
+    inet::{raw::RawSocket, tcp::TcpSocket, udp::UdpSocket},
     inode::SockFs,
     netlink::{NetlinkPorts, NetlinkSocket},
+    packet::PacketSocket,
     socket::{Caller, Socket},
     unix::UnixNs,
 };
-use crate::credentials::Caps;
+use crate::credentials::{Caps, Credentials};
 
 /// What the sockets of a sandbox share (network_namespaces(7)).
 pub struct NetNs {
@@ -47,6 +50,8 @@ pub struct NetNs {
     /// TCP and UDP.
     pub stack: Arc<Stack>,
     netlink: Arc<NetlinkPorts>,
+    /// First and last group whose members may have ping sockets (`net.ipv4.ping_group_range`); nobody's by default.
+    pub ping_groups: Mutex<(u32, u32)>,
 }
 
 impl Default for NetNs {
@@ -60,6 +65,7 @@ impl Default for NetNs {
             sockfs,
             stack,
             netlink: Arc::default(),
+            ping_groups: Mutex::new((1, 0)),
         }
     }
 }
@@ -86,9 +92,28 @@ impl NetNs {
             abi::AF_UNIX => Ok(self.unix.socket(caller, kind, protocol)?),
             family @ (abi::AF_INET | abi::AF_INET6) => self.inet_socket(caller, family, kind, protocol),
             abi::AF_NETLINK => self.netlink_socket(caller, kind, protocol),
-            abi::AF_PACKET if !caller.creds().capable(Caps::NET_RAW) => Err(Errno::EPERM),
+            abi::AF_PACKET => self.packet_socket(caller, kind, protocol),
             _ => Err(Errno::EAFNOSUPPORT),
         }
+    }
+
+    fn packet_socket(&self, caller: Caller<'_>, kind: i32, protocol: i32) -> Result<Arc<dyn Socket>> {
+        let creds = caller.creds();
+        if !creds.capable(Caps::NET_RAW) {
+            return Err(Errno::EPERM);
+        }
+        if !matches!(kind, abi::SOCK_RAW | abi::SOCK_DGRAM) {
+            return Err(Errno::ESOCKTNOSUPPORT);
+        }
+        let inode = self.sockfs.new_inode(creds.fsuid, creds.fsgid);
+        Ok(PacketSocket::new(&self.stack, SocketBase::new(abi::AF_PACKET, kind, protocol, inode)))
+    }
+
+    /// Whether one of the caller's groups may have ping sockets (`ping_init_sock`).
+    fn may_ping(&self, creds: &Credentials) -> bool {
+        let (low, high) = *self.ping_groups.lock();
+        let allowed = |gid: u32| (low..=high).contains(&gid);
+        allowed(creds.egid) || creds.groups.iter().any(|gid| allowed(*gid))
     }
 
     fn netlink_socket(&self, caller: Caller<'_>, kind: i32, protocol: i32) -> Result<Arc<dyn Socket>> {
@@ -123,11 +148,20 @@ impl NetNs {
             (abi::SOCK_DGRAM, abi::IPPROTO_IP | abi::IPPROTO_UDP) => {
                 Ok(UdpSocket::new(&self.stack, base(abi::IPPROTO_UDP)))
             }
-            // Nobody is in ping_group_range.
-            (abi::SOCK_DGRAM, protocol) if protocol == ping => Err(Errno::EACCES),
+            (abi::SOCK_DGRAM, protocol) if protocol == ping => {
+                if self.may_ping(&creds) {
+                    Ok(RawSocket::new(&self.stack, base(protocol), RawKind::Ping))
+                } else {
+                    Err(Errno::EACCES)
+                }
+            }
             (abi::SOCK_RAW, abi::IPPROTO_IP) => Err(Errno::EPROTONOSUPPORT),
             (abi::SOCK_RAW, _) if !creds.capable(Caps::NET_RAW) => Err(Errno::EPERM),
-            (abi::SOCK_STREAM | abi::SOCK_DGRAM | abi::SOCK_RAW, _) => Err(Errno::EPROTONOSUPPORT),
+            (abi::SOCK_RAW, protocol) => {
+                let number = u8::try_from(protocol).map_err(|_| Errno::EPROTONOSUPPORT)?;
+                Ok(RawSocket::new(&self.stack, base(protocol), RawKind::Raw(number)))
+            }
+            (abi::SOCK_STREAM | abi::SOCK_DGRAM, _) => Err(Errno::EPROTONOSUPPORT),
             _ => Err(Errno::ESOCKTNOSUPPORT),
         }
     }

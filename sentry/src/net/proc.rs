@@ -35,9 +35,27 @@ pub fn packet() -> String {
     "sk               RefCnt Type Proto  Iface R Rmem   User   Inode\n".to_owned()
 }
 
-/// /proc/net/raw, or with `v6` /proc/net/raw6: there are none.
-pub fn raw(v6: bool) -> String {
-    udp_header(v6).replacen("   sl", "  sl", 1)
+/// /proc/net/raw, or with `v6` /proc/net/raw6.
+pub fn raw(kernel: &Kernel, v6: bool) -> String {
+    let mut text = udp_header(v6).replacen("   sl", "  sl", 1);
+    for row in kernel.net.stack.raw_rows().into_iter().filter(|row| row.v6 == v6 && !row.ping) {
+        let number = u16::from(row.protocol);
+        let local = SocketAddr::new(row.local.unwrap_or(nowhere(v6).ip()), number);
+        let state = if row.peer.is_some() { 1 } else { 7 };
+        let _ = writeln!(
+            text,
+            "{number:4}: {} {} {state:02X} {:08X}:{:08X} 00:00000000 00000000 {:5} {:8} {} 2 0000000000000000 {}",
+            hex(local, v6),
+            hex(row.peer.unwrap_or(nowhere(v6)), v6),
+            0,
+            row.receiving,
+            0,
+            0,
+            row.owner,
+            row.drops,
+        );
+    }
+    text
 }
 
 /// /proc/net/sockstat6.
@@ -197,10 +215,11 @@ pub fn ipv6_route() -> String {
 pub fn sockstat(kernel: &Kernel) -> String {
     let tcp = kernel.net.stack.tcp_rows().len();
     let udp = kernel.net.stack.udp_rows().len();
-    let used = tcp + udp + kernel.net.unix.list().len();
+    let raw = kernel.net.stack.raw_rows().iter().filter(|row| !row.ping && !row.v6).count();
+    let used = tcp + udp + raw + kernel.net.unix.list().len();
     format!(
         "sockets: used {used}\nTCP: inuse {tcp} orphan 0 tw 0 alloc {tcp} mem 0\nUDP: inuse {udp} mem 0\n\
-         UDPLITE: inuse 0\nRAW: inuse 0\nFRAG: inuse 0 memory 0\n"
+         UDPLITE: inuse 0\nRAW: inuse {raw}\nFRAG: inuse 0 memory 0\n"
     )
 }
 

@@ -7,6 +7,7 @@
 use std::sync::Arc;
 
 use linux_abi::{Errno, Result};
+use netstack::bpf::Program;
 
 use super::{address::SocketAddress, base::SocketBase, control::ControlMessage};
 use crate::{
@@ -207,6 +208,22 @@ pub trait Socket: Send + Sync {
     /// # Errors
     /// `EAGAIN` if nothing is there.
     fn recv(&self, caller: Caller<'_>, args: &RecvArgs, sink: &mut dyn Sink) -> Result<Received>;
+
+    /// Receives an error in full (`MSG_ERRQUEUE`).
+    ///
+    /// # Errors
+    /// `EAGAIN` if there is none.
+    fn recv_error(&self, _sink: &mut dyn Sink) -> Result<Received> {
+        Err(Errno::EAGAIN)
+    }
+
+    /// Told of the filter that [`SocketBase`] has from now on.
+    ///
+    /// # Errors
+    /// None so far.
+    fn set_filter(&self, _filter: Option<Arc<Program>>) -> Result<()> {
+        Ok(())
+    }
 
     /// shutdown(2).
     ///

@@ -11,9 +11,9 @@ use std::{
 use linux_abi::{
     Errno, Result, UserAddr,
     socket::{
-        MSG_CMSG_CLOEXEC, MSG_CTRUNC, MSG_DONTWAIT, MSG_EOR, MSG_ERRQUEUE, MSG_NOSIGNAL, MSG_PEEK, MSG_TRUNC,
-        MSG_WAITALL, MSG_WAITFORONE, SCM_CREDENTIALS, SCM_RIGHTS, SOCK_SEQPACKET, SOCK_STREAM,
-        SOCKADDR_STORAGE, SOL_SOCKET, UIO_MAXIOV,
+        AF_NETLINK, AF_UNIX, MSG_CMSG_CLOEXEC, MSG_CTRUNC, MSG_DONTWAIT, MSG_EOR, MSG_ERRQUEUE, MSG_NOSIGNAL,
+        MSG_PEEK, MSG_TRUNC, MSG_WAITALL, MSG_WAITFORONE, SCM_CREDENTIALS, SCM_RIGHTS, SOCK_SEQPACKET,
+        SOCK_STREAM, SOCKADDR_STORAGE, SOL_SOCKET, UIO_MAXIOV,
     },
 };
 use zerocopy::{FromBytes, Immutable, IntoBytes};
@@ -150,12 +150,13 @@ fn receive(
     segments: &[Segment],
     mut args: RecvArgs,
 ) -> SysResult<Received> {
-    if args.flags & MSG_ERRQUEUE != 0 {
-        return Err(Errno::EAGAIN.into());
-    }
     let ThreadCx { task, context, .. } = cx;
     let mut sink = UserSink::new(context.as_mut(), segments);
     let base = socket.base();
+    // Families without such a queue do not know the flag.
+    if args.flags & MSG_ERRQUEUE != 0 && !matches!(base.domain, AF_UNIX | AF_NETLINK) {
+        return Ok(socket.recv_error(&mut sink)?);
+    }
     let nonblocking = file.nonblocking() || args.flags & MSG_DONTWAIT != 0;
     args.nonblocking = nonblocking;
     let len = sink.remaining();

@@ -1,15 +1,28 @@
 //! getsockopt(2), setsockopt(2).
 
+use std::sync::Arc;
+
 use linux_abi::{
     Errno, Result, UserAddr,
-    socket::{SO_PEERGROUPS, SOL_SOCKET},
+    socket::{AF_PACKET, SO_ATTACH_FILTER, SO_PEERGROUPS, SOCK_RAW, SOL_SOCKET},
+};
+
+use netstack::{
+    bpf::{self, Instruction, Program},
+    tap::LINK_HEADER,
 };
 
 use super::socket::socket_at;
 use crate::{
-    net::{base, socket::Caller},
+    net::{
+        base,
+        socket::{Caller, Socket},
+    },
     task::{ThreadCx, usermem::UserMemory},
 };
+
+/// The Ethernet type of what most filters see.
+const ETH_P_IP: u16 = 0x0800;
 
 /// No option's value is longer.
 const VALUE_MAX: usize = 4096;
@@ -26,6 +39,9 @@ pub fn getsockopt(
     let (_file, socket) = socket_at(&cx.task, fd)?;
     let room: i32 = cx.read_obj(optlen)?;
     let room = usize::try_from(room).map_err(|_| Errno::EINVAL)?;
+    if level == SOL_SOCKET && optname == SO_ATTACH_FILTER {
+        return get_filter(cx, &*socket, room, optval, optlen);
+    }
     let value = if level == SOL_SOCKET {
         base::get_option(&*socket, optname, room)?
     } else {
@@ -58,10 +74,49 @@ pub fn setsockopt(
     if len > 0 {
         cx.read_bytes(optval, &mut value)?;
     }
+    if level == SOL_SOCKET && optname == SO_ATTACH_FILTER {
+        return attach_filter(cx, &*socket, &value);
+    }
     let caller = Caller::Task(&cx.task);
     if level == SOL_SOCKET {
         base::set_option(&*socket, caller, optname, &value)
     } else {
         socket.set_option(caller, level, optname, &value)
     }
+}
+
+/// `SO_ATTACH_FILTER`: `value` is a `struct sock_fprog`.
+fn attach_filter(cx: &mut ThreadCx, socket: &dyn Socket, value: &[u8]) -> Result<()> {
+    let [l0, l1, _, _, _, _, _, _, pointer @ ..] = value else { return Err(Errno::EINVAL) };
+    let pointer: [u8; 8] = pointer.try_into().map_err(|_| Errno::EINVAL)?;
+    let len = usize::from(u16::from_ne_bytes([*l0, *l1]));
+    if len == 0 || len > bpf::MAX_LEN {
+        return Err(Errno::EINVAL);
+    }
+    let words: Vec<[u8; 8]> = cx.read_array(UserAddr(u64::from_ne_bytes(pointer)), len)?;
+    let code: Vec<Instruction> = words.into_iter().map(Instruction::from_bytes).collect();
+    let base = socket.base();
+    let has_link_header = base.domain == AF_PACKET && base.kind == SOCK_RAW;
+    let program = Program::new(&code, if has_link_header { LINK_HEADER } else { 0 }, ETH_P_IP)?;
+    base::change_filter(socket, Some(Arc::new(program)))
+}
+
+/// `SO_GET_FILTER`: lengths count instructions (`sk_get_filter`).
+fn get_filter(
+    cx: &mut ThreadCx,
+    socket: &dyn Socket,
+    room: usize,
+    optval: UserAddr,
+    optlen: UserAddr,
+) -> Result<()> {
+    let filter = socket.base().filter();
+    let code = filter.as_ref().map(|filter| filter.code()).unwrap_or_default();
+    if room > 0 && !code.is_empty() {
+        if room < code.len() {
+            return Err(Errno::EINVAL);
+        }
+        let bytes: Vec<u8> = code.iter().flat_map(|op| op.to_bytes()).collect();
+        cx.write_bytes(optval, &bytes)?;
+    }
+    cx.write_obj(optlen, &i32::try_from(code.len()).unwrap_or(i32::MAX))
 }

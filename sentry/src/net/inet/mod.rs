@@ -1,11 +1,14 @@
 //! AF_INET and AF_INET6: thin adapters over the `netstack` crate.
 //!
-//! * `options.rs`: options of the levels below the socket. `tcp.rs`, `udp.rs`: the sockets.
+//! * `options.rs`: options of the levels below the socket. `tcp.rs`, `udp.rs`, `raw.rs`: the sockets. `control.rs`,
+//!   `errors.rs`: control messages.
 //!
 //! Addresses are unmapped on the way in (`::ffff:1.2.3.4` is `1.2.3.4`) and mapped on the way out of AF_INET6 sockets.
 
 pub mod control;
+mod errors;
 pub mod options;
+pub mod raw;
 pub mod tcp;
 pub mod udp;
 
@@ -41,7 +44,7 @@ impl Notify for WaitQueue {
 }
 
 /// The queue of a socket, as the stack tells it of changes.
-fn notifier(base: &SocketBase) -> Arc<dyn Notify> {
+pub(super) fn notifier(base: &SocketBase) -> Arc<dyn Notify> {
     Arc::new(base.queue.clone())
 }
 

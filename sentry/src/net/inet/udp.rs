@@ -13,11 +13,13 @@ use linux_abi::{
 };
 use netstack::{
     Stack,
+    bpf::Program,
+    mailbox::Filter,
     udp::{Datagram, Udp, UdpSend},
 };
 
 use super::{
-    Destination, any, control, decode_bind, decode_destination, notifier,
+    Destination, any, control, decode_bind, decode_destination, errors, notifier,
     options::{InetOptions, decode_membership_v4, decode_membership_v6},
     wish,
 };
@@ -42,7 +44,7 @@ impl UdpSocket {
     /// socket(2).
     pub fn new(stack: &Arc<Stack>, base: SocketBase) -> Arc<UdpSocket> {
         let udp = stack.udp();
-        udp.set_notify(notifier(&base));
+        udp.mailbox.set_notify(notifier(&base));
         udp.set_owner(base.inode.number(), base.inode.uid());
         Arc::new(UdpSocket { base, udp, options: InetOptions::default() })
     }
@@ -74,8 +76,6 @@ impl UdpSocket {
             tos: if v6 { self.byte_option(SOL_IPV6, IPV6_TCLASS) } else { self.byte_option(SOL_IP, IP_TOS) },
             broadcast: self.base.flags().contains(Flags::BROADCAST),
             multicast_out: self.options.multicast_out(),
-            report_errors: self.options.get(SOL_IP, IP_RECVERR) != 0
-                || self.options.get(SOL_IPV6, IPV6_RECVERR) != 0,
         })
     }
 }
@@ -86,7 +86,7 @@ impl Socket for UdpSocket {
     }
 
     fn take_error(&self) -> Result<()> {
-        self.udp.take_error()?;
+        self.udp.mailbox.take_error()?;
         self.base.take_error()
     }
 
@@ -163,6 +163,16 @@ impl Socket for UdpSocket {
         }
     }
 
+    fn recv_error(&self, sink: &mut dyn Sink) -> Result<Received> {
+        let report = self.udp.mailbox.take_report().ok_or(Errno::EAGAIN)?;
+        errors::received(&report, self.base.domain, sink)
+    }
+
+    fn set_filter(&self, filter: Option<Arc<Program>>) -> Result<()> {
+        self.udp.mailbox.set_filter(filter.map(|filter| filter as Arc<dyn Filter>));
+        Ok(())
+    }
+
     fn shutdown(&self, how: Shutdown) -> Result<()> {
         self.udp.shutdown(how.read, how.write)
     }
@@ -195,13 +205,19 @@ impl Socket for UdpSocket {
                 self.udp.set_membership(decode_membership_v6(value)?, name == IPV6_JOIN_GROUP)
             }
             (SOL_IPV6, IPV6_V6ONLY) if self.udp.local_addr().is_some() => Err(Errno::EINVAL),
-            _ => self.options.set_option(caller, self.base.domain, level, name, value),
+            _ => {
+                self.options.set_option(caller, self.base.domain, level, name, value)?;
+                let wants = self.options.get(SOL_IP, IP_RECVERR) != 0
+                    || self.options.get(SOL_IPV6, IPV6_RECVERR) != 0;
+                self.udp.mailbox.set_wants_reports(wants);
+                Ok(())
+            }
         }
     }
 
     fn option_changed(&self, name: i32) {
         match name {
-            SO_RCVBUF | SO_RCVBUFFORCE => self.udp.set_receive_limit(self.base.rcvbuf()),
+            SO_RCVBUF | SO_RCVBUFFORCE => self.udp.mailbox.set_limit(self.base.rcvbuf()),
             SO_REUSEADDR | SO_REUSEPORT => {
                 let flags = self.base.flags();
                 self.udp.set_reuse(flags.contains(Flags::REUSEADDR), flags.contains(Flags::REUSEPORT));
@@ -211,7 +227,7 @@ impl Socket for UdpSocket {
     }
 
     fn readable_bytes(&self) -> Result<usize> {
-        Ok(self.udp.first_len().unwrap_or(0))
+        Ok(self.udp.mailbox.first_len().unwrap_or(0))
     }
 
     fn poll(&self, watch: Option<&mut Watch>) -> Events {

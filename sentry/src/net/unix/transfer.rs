@@ -6,7 +6,10 @@ use linux_abi::{
     Errno, Result,
     socket::{MSG_OOB, MSG_PEEK, MSG_TRUNC, SOCK_SEQPACKET},
 };
-use netstack::stream::{ByteStream, ReadMode, Step};
+use netstack::{
+    mailbox::Filter,
+    stream::{ByteStream, ReadMode, Step},
+};
 
 use super::{
     Inbox, MAX_DGRAM_QLEN, NO_RECEIVE, NO_SEND, Phase, UnixSocket,
@@ -221,6 +224,17 @@ impl UnixSocket {
         let mut data = vec![0; len].into_boxed_slice();
         if len > 0 && source.peek(&mut data)? < len {
             return Err(Errno::EFAULT);
+        }
+        if let Some(filter) = to.base.filter() {
+            // What the receiver does not want is lost without a word.
+            let kept = filter.keep(&data);
+            if kept == 0 {
+                source.advance(len);
+                return Ok(len);
+            }
+            if kept < len {
+                data = data.get(..kept).unwrap_or_default().into();
+            }
         }
         let record = self.passes_creds() || to.passes_creds();
         let scm = Scm::prepare(caller, &mut args.control, record, &self.ns.in_flight)?;

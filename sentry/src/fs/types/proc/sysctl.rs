@@ -35,6 +35,41 @@ pub(super) fn set_domainname(kernel: &Kernel, bytes: &[u8]) -> Result<()> {
     Ok(())
 }
 
+/// Two numbers, as `proc_dointvec_minmax` reads them.
+fn pair(bytes: &[u8]) -> Result<[u32; 2]> {
+    let text = str::from_utf8(bytes).map_err(|_| Errno::EINVAL)?.trim_matches(['\0', '\n', ' ', '\t']);
+    let numbers: Vec<u32> = text
+        .split_ascii_whitespace()
+        .map(|word| word.parse().map_err(|_| Errno::EINVAL))
+        .collect::<Result<_>>()?;
+    numbers.try_into().map_err(|_| Errno::EINVAL)
+}
+
+pub(super) fn port_range(kernel: &Kernel) -> Vec<u8> {
+    let range = kernel.net.stack.port_range();
+    line(format!("{}\t{}", range.low, range.high).as_bytes())
+}
+
+pub(super) fn set_port_range(kernel: &Kernel, bytes: &[u8]) -> Result<()> {
+    let [low, high] = pair(bytes)?.map(u16::try_from);
+    kernel.net.stack.set_port_range(low.map_err(|_| Errno::EINVAL)?, high.map_err(|_| Errno::EINVAL)?)
+}
+
+pub(super) fn ping_groups(kernel: &Kernel) -> Vec<u8> {
+    let (low, high) = *kernel.net.ping_groups.lock();
+    line(format!("{low}\t{high}").as_bytes())
+}
+
+/// A range that is none means nobody (`ipv4_ping_group_range`).
+pub(super) fn set_ping_groups(kernel: &Kernel, bytes: &[u8]) -> Result<()> {
+    let [low, high] = pair(bytes)?;
+    if i32::try_from(low).is_err() || i32::try_from(high).is_err() {
+        return Err(Errno::EINVAL);
+    }
+    *kernel.net.ping_groups.lock() = if low > high { (1, 0) } else { (low, high) };
+    Ok(())
+}
+
 pub(super) fn osrelease(_kernel: &Kernel) -> Vec<u8> {
     line(RELEASE.as_bytes())
 }
