@@ -35,14 +35,45 @@ use std::{os::fd::BorrowedFd, sync::Arc, time::Duration};
 pub use linux_abi::{Errno, PageRange, UserAddr};
 pub use registers::Registers;
 
-/// Says that the calling thread of the sentry is about to sleep, or will never run guests.
+/// Says that the calling thread of the sentry is about to sleep until a time, or will never run guests.
 ///
-/// A backend may keep a thread that runs a guest on one processor, beside its guest. That is wrong for a thread that somebody
-/// else will wake, and for threads that such a thread starts, which inherit its affinity: so call this before sleeping for a
-/// guest, and first thing in a thread that does other work. Cheap when there is nothing to do.
+/// A backend may keep a thread that runs a guest on one processor, beside its guest. That is wrong for a thread that the clock
+/// will wake, and for threads that such a thread starts, which inherit its affinity: so call this before such a sleep, and first
+/// thing in a thread that does other work. Cheap when there is nothing to do.
 pub fn leave_processor() {
     #[cfg(target_arch = "x86_64")]
     systrap::leave_processor();
+}
+
+/// A thread of the sentry that others wake.
+#[derive(Clone, Debug)]
+pub struct Sleeper {
+    #[cfg(target_arch = "x86_64")]
+    seat: Arc<systrap::Seat>,
+}
+
+impl Sleeper {
+    /// The calling thread.
+    #[must_use]
+    pub fn current() -> Sleeper {
+        Sleeper {
+            #[cfg(target_arch = "x86_64")]
+            seat: systrap::Seat::own(),
+        }
+    }
+
+    /// Says that the calling thread is about to sleep for its guest, which need not look out for the answer of its call.
+    pub fn about_to_sleep() {
+        #[cfg(target_arch = "x86_64")]
+        systrap::about_to_sleep();
+    }
+
+    /// Says that the caller is about to wake this thread. If it is kept on one processor, that becomes the caller's: waking it
+    /// where it is would cost ten times as much if that processor is idle.
+    pub fn bring_here(&self) {
+        #[cfg(target_arch = "x86_64")]
+        self.seat.bring_here();
+    }
 }
 
 /// The processor that the calling thread is kept on, beside its guest.

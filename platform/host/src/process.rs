@@ -197,6 +197,24 @@ pub fn set_affinity(tid: i32, set: &CpuSet) -> io::Result<()> {
         .map(drop)
 }
 
+/// The calling thread's number.
+#[must_use]
+pub fn own_tid() -> i32 {
+    // SAFETY: no preconditions.
+    unsafe { libc::gettid() }
+}
+
+/// How often the calling thread had to leave its processor to another thread (`ru_nivcsw` of getrusage(2)).
+#[must_use]
+pub fn preemptions() -> u64 {
+    let mut usage = MaybeUninit::<libc::rusage>::zeroed();
+    // SAFETY: the kernel writes a whole `rusage`.
+    let _ = unsafe { libc::getrusage(libc::RUSAGE_THREAD, usage.as_mut_ptr()) };
+    // SAFETY: zeroed, which is a valid value, and perhaps written by the kernel.
+    let usage = unsafe { usage.assume_init() };
+    u64::try_from(usage.ru_nivcsw).unwrap_or(0)
+}
+
 /// Whether the host gives every process the memory it asks for: no resource limit of the caller on address space or data, and
 /// no strict accounting (`vm.overcommit_memory` 2).
 #[must_use]

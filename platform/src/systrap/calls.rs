@@ -8,6 +8,7 @@ const CALLS: &[(&str, &str)] = &[
     ("ftruncate", "size of slot memfds"),
     ("futex", "hand-over to and from stubs"),
     ("getcpu", "where a guest thread is to be woken: `getcpu` where the vdso does not answer"),
+    ("getrusage", "whether a polling thread is in the way of others"),
     ("kill", "ending stubs"),
     ("memfd_create", "slots of new stubs"),
     ("mmap", "mapping slots"),

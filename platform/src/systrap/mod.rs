@@ -28,6 +28,7 @@ mod pace;
 mod patch;
 mod patching;
 mod reaper;
+mod seat;
 mod shim;
 mod site;
 mod slot;
@@ -43,7 +44,7 @@ use std::{
 
 pub use calls::host_calls;
 pub(crate) use context::SystrapContext;
-pub(crate) use pace::{home, leave_processor};
+pub(crate) use seat::{Seat, about_to_sleep, home, leave_processor};
 
 use self::{
     layout::TASK_END,

@@ -14,11 +14,7 @@
 //! own speed.
 
 use std::{
-    cell::Cell,
-    sync::{
-        OnceLock,
-        atomic::{AtomicBool, AtomicU32, Ordering},
-    },
+    sync::atomic::{AtomicBool, AtomicU32, Ordering},
     time::Duration,
 };
 
@@ -29,6 +25,7 @@ use host::{
 
 use super::{
     layout::{slot, word},
+    seat::{self, Place, place_self},
     slot::Slot,
 };
 
@@ -37,18 +34,22 @@ pub(super) const LONG_RUN: Duration = Duration::from_millis(5);
 /// A guest that runs for less between traps may be polled for, in µs…
 const HOT_US: u64 = 20;
 /// …after so many such runs in a row.
-const HOT_RUNS: u32 = 32;
+const HOT_RUNS: u32 = 16;
 /// How long to poll before sleeping, in µs.
 const POLL_US: u64 = 50;
-/// How long the guest's side looks for a reply before it sleeps, in µs.
-const SPIN_US: u64 = 20;
-/// A poller that loses its processor for so long, in µs, is in somebody's way.
+/// How long the guest's side looks for a reply before it sleeps, in µs. A thread that is about to sleep for its guest says so.
+const SPIN_US: u64 = 50;
+/// A poller that loses its processor for so long, in µs, may be in somebody's way, or its virtual processor was stolen.
 const STOLEN_US: u64 = 25;
-/// Not polling again after a mistake: at first, and at most, in µs.
-const BACKOFF_US: u64 = 2_000;
-const BACKOFF_MAX_US: u64 = 1_000_000;
-/// Polling that served so many requests was none.
-const GOOD_RUN: u32 = 1000;
+/// Not polling again after polling for few requests: at first, and at most, in µs.
+const BACKOFF_US: u64 = 500;
+const BACKOFF_MAX_US: u64 = 200_000;
+/// Polling pays if it serves so many: each saves some 5 µs, and to begin and end costs 100 to 200.
+const GOOD_RUN: u32 = 32;
+/// The same after being in somebody's way, and what shows that they have gone.
+const CONTENDED_US: u64 = 2_000;
+const CONTENDED_MAX_US: u64 = 1_000_000;
+const UNCONTENDED_RUN: u32 = 20_000;
 /// A hand-over on one processor that took so long, in µs, waited for somebody else.
 const LATE_US: u64 = 200;
 /// So many of those, or of meetings with other guests, send a pair elsewhere: at first, and at most.
@@ -73,7 +74,7 @@ impl Cpus {
     pub(super) fn new() -> Cpus {
         let here = process::affinity(0).unwrap_or(CpuSet::only(0));
         // Of several platforms, later ones may be started by a thread that has been moved.
-        let all = *EVERYWHERE.get_or_init(|| here);
+        let all = seat::everywhere(here);
         let (ticks_per_us, ticks_per_pause) = cpu::calibrate();
         let highest = (0..CpuSet::CAPACITY).rev().find(|cpu| all.has(*cpu)).unwrap_or(0);
         Cpus {
@@ -96,57 +97,6 @@ impl Cpus {
     }
 }
 
-/// Where a thread may run.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Place {
-    Unknown,
-    Everywhere,
-    Only(u32),
-    Except(u32),
-}
-
-impl Place {
-    fn set(self, all: &CpuSet) -> CpuSet {
-        match self {
-            Place::Only(cpu) => CpuSet::only(cpu),
-            Place::Except(cpu) => all.without(cpu),
-            Place::Everywhere | Place::Unknown => *all,
-        }
-    }
-}
-
-thread_local! {
-    /// Where this thread of the sentry may run.
-    static OWN: Cell<Place> = const { Cell::new(Place::Unknown) };
-}
-
-/// Where threads may run that have no home: where the platform was started.
-static EVERYWHERE: OnceLock<CpuSet> = OnceLock::new();
-
-/// Lets the calling thread run everywhere again: see [`crate::leave_processor`].
-pub(crate) fn leave_processor() {
-    if let (Place::Unknown | Place::Only(_), Some(all)) = (OWN.get(), EVERYWHERE.get())
-        && process::set_affinity(0, all).is_ok()
-    {
-        OWN.set(Place::Everywhere);
-    }
-}
-
-/// The one processor that the calling thread may run on: see [`crate::home`].
-pub(crate) fn home() -> Option<u32> {
-    match OWN.get() {
-        Place::Only(cpu) => Some(cpu),
-        Place::Unknown | Place::Everywhere | Place::Except(_) => None,
-    }
-}
-
-/// Moves the calling thread.
-fn place_self(cpus: &Cpus, place: Place) {
-    if OWN.get() != place && process::set_affinity(0, &place.set(&cpus.all)).is_ok() {
-        OWN.set(place);
-    }
-}
-
 /// How one pair runs.
 #[derive(Debug)]
 pub(super) struct Pace {
@@ -161,6 +111,8 @@ pub(super) struct Pace {
     hot: u32,
     /// Requests served since polling began.
     served: u32,
+    /// How often this thread of the sentry had lost its processor to another thread.
+    preemptions: u64,
     crowded: u32,
     late: u32,
     /// How many times of either it takes; doubles with every move.
@@ -168,6 +120,18 @@ pub(super) struct Pace {
     resumed: u64,
     not_before: u64,
     backoff: u64,
+    contended: u64,
+}
+
+/// Why polling ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum End {
+    /// The guest did not call, or waited long for an answer.
+    Slow,
+    /// Other threads of the host want the processor.
+    Preempted,
+    /// As many guests run as there are processors.
+    Crowded,
 }
 
 impl Pace {
@@ -180,12 +144,14 @@ impl Pace {
             slow: false,
             hot: 0,
             served: 0,
+            preemptions: 0,
             crowded: 0,
             late: 0,
             move_after: MOVE_AFTER,
             resumed: 0,
             not_before: 0,
             backoff: BACKOFF_US,
+            contended: CONTENDED_US,
         }
     }
 
@@ -213,7 +179,7 @@ impl Pace {
         if cpus.count > 1 && !self.polling && slot.reply().load(Ordering::Relaxed) == word::ASLEEP {
             let here = Place::Only(cpu::current());
             self.place_stub(cpus, here);
-            place_self(cpus, here);
+            place_self(&cpus.all, here);
         }
     }
 
@@ -228,7 +194,7 @@ impl Pace {
                 return;
             }
             // The call took long, and the guest's side gave up looking.
-            self.stop_polling(cpus);
+            self.stop_polling(cpus, End::Slow);
         }
         if self.slow {
             self.place_stub(cpus, Place::Everywhere);
@@ -238,8 +204,10 @@ impl Pace {
         if self.hot >= HOT_RUNS && self.may_poll(cpus) {
             self.polling = true;
             self.served = 0;
+            self.preemptions = process::preemptions();
+            seat::polled_by(Some(slot.clone()));
             self.place_stub(cpus, Place::Only(here));
-            place_self(cpus, Place::Except(here));
+            place_self(&cpus.all, Place::Except(here));
             return;
         }
         let others = cpus.homes.get(here as usize).map_or(0, |home| home.load(Ordering::Relaxed));
@@ -251,7 +219,7 @@ impl Pace {
             home = cpus.empty().unwrap_or(here);
         }
         self.place_stub(cpus, Place::Only(home));
-        place_self(cpus, Place::Only(home));
+        place_self(&cpus.all, Place::Only(home));
     }
 
     fn may_poll(&self, cpus: &Cpus) -> bool {
@@ -260,12 +228,30 @@ impl Pace {
             && cpu::ticks() > self.not_before
     }
 
-    fn stop_polling(&mut self, cpus: &Cpus) {
+    fn stop_polling(&mut self, cpus: &Cpus, end: End) {
         self.polling = false;
         self.hot = 0;
-        self.backoff =
-            if self.served >= GOOD_RUN { BACKOFF_US } else { (self.backoff * 2).min(BACKOFF_MAX_US) };
-        self.not_before = cpu::ticks() + self.backoff * cpus.ticks_per_us;
+        seat::polled_by(None);
+        if self.served >= UNCONTENDED_RUN {
+            self.contended = CONTENDED_US;
+        }
+        let pause = match end {
+            End::Preempted => {
+                let pause = self.contended;
+                self.contended = (pause * 2).min(CONTENDED_MAX_US);
+                pause
+            }
+            End::Slow | End::Crowded if self.served >= GOOD_RUN => {
+                self.backoff = BACKOFF_US;
+                0
+            }
+            End::Slow | End::Crowded => {
+                let pause = self.backoff;
+                self.backoff = (pause * 2).min(BACKOFF_MAX_US);
+                pause
+            }
+        };
+        self.not_before = cpu::ticks() + pause * cpus.ticks_per_us;
     }
 
     /// Polls for the request, if this pair does. `true`: it is there.
@@ -273,46 +259,61 @@ impl Pace {
         if !self.polling {
             return false;
         }
-        let found = !cpus.polling.swap(true, Ordering::Acquire) && {
-            let found = self.poll_alone(cpus, slot);
-            cpus.polling.store(false, Ordering::Release);
-            found
-        };
-        if found {
-            self.served = self.served.saturating_add(1);
+        if cpus.polling.swap(true, Ordering::Acquire) {
+            self.stop_polling(cpus, End::Crowded);
         } else {
-            self.stop_polling(cpus);
-            // Sleep where the guest is.
-            if let Place::Only(_) = self.stub {
-                place_self(cpus, self.stub);
+            let end = self.poll_alone(cpus, slot);
+            cpus.polling.store(false, Ordering::Release);
+            match end {
+                None => {
+                    self.served = self.served.saturating_add(1);
+                    return true;
+                }
+                Some(end) => self.stop_polling(cpus, end),
             }
         }
-        found
+        // Sleep where the guest is.
+        if let Place::Only(_) = self.stub {
+            place_self(&cpus.all, self.stub);
+        }
+        false
     }
 
     /// Polls for the end of operations, if this pair polls; they take longer than most requests.
-    pub(super) fn poll_for_operations(&self, cpus: &Cpus, slot: &Slot) -> bool {
-        self.polling && self.poll_alone(cpus, slot)
+    pub(super) fn poll_for_operations(&mut self, cpus: &Cpus, slot: &Slot) -> bool {
+        self.polling && self.poll_alone(cpus, slot).is_none()
     }
 
-    fn poll_alone(&self, cpus: &Cpus, slot: &Slot) -> bool {
+    /// Polls until the request is there (`None`), or it is time to end.
+    fn poll_alone(&mut self, cpus: &Cpus, slot: &Slot) -> Option<End> {
         let start = cpu::ticks();
         let mut last = start;
         loop {
             for _ in 0..8 {
                 if slot.request().load(Ordering::Acquire) == word::POSTED {
-                    return true;
+                    return None;
                 }
                 std::hint::spin_loop();
             }
             let now = cpu::ticks();
-            let stolen = now.wrapping_sub(last) > STOLEN_US * cpus.ticks_per_us;
-            let long = now.wrapping_sub(start) > POLL_US * cpus.ticks_per_us;
-            if stolen || long || cpus.guests.load(Ordering::Relaxed) >= cpus.count {
-                return false;
+            if now.wrapping_sub(last) > STOLEN_US * cpus.ticks_per_us && self.was_preempted() {
+                return Some(End::Preempted);
+            }
+            if now.wrapping_sub(start) > POLL_US * cpus.ticks_per_us {
+                return Some(End::Slow);
+            }
+            if cpus.guests.load(Ordering::Relaxed) >= cpus.count {
+                return Some(End::Crowded);
             }
             last = now;
         }
+    }
+
+    /// Whether another thread of the host took the processor since this was last asked. That it was lost is not enough: the
+    /// hypervisor takes it too, and polling less does not help there.
+    fn was_preempted(&mut self) -> bool {
+        let before = std::mem::replace(&mut self.preemptions, process::preemptions());
+        self.preemptions != before
     }
 
     /// How long to sleep before [`Pace::long_run`].

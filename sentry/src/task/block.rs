@@ -13,6 +13,7 @@ use std::{
 };
 
 use linux_abi::{Errno, Result};
+use platform::Sleeper;
 
 use super::Task;
 use crate::{
@@ -24,20 +25,25 @@ use crate::{
 #[derive(Default)]
 pub struct TaskWaker {
     notified: AtomicBool,
-    thread: OnceLock<Thread>,
+    thread: OnceLock<(Thread, Sleeper)>,
+    /// The thread sleeps, or is about to.
+    parked: AtomicBool,
 }
 
 impl TaskWaker {
     /// Binds the waker to the calling thread, which becomes the task's.
     pub fn bind_current_thread(&self) {
-        let _ = self.thread.set(thread::current());
+        let _ = self.thread.set((thread::current(), Sleeper::current()));
     }
 
     /// Makes the current or next sleep end.
     pub fn notify(&self) {
         if !self.notified.swap(true, Ordering::SeqCst)
-            && let Some(thread) = self.thread.get()
+            && let Some((thread, sleeper)) = self.thread.get()
         {
+            if self.parked.load(Ordering::Relaxed) {
+                sleeper.bring_here();
+            }
             thread.unpark();
         }
     }
@@ -168,11 +174,17 @@ impl Task {
             return;
         }
         self.set_sleeping(true);
-        platform::leave_processor();
+        Sleeper::about_to_sleep();
+        let parked = &self.waker_ref().parked;
+        parked.store(true, Ordering::Relaxed);
         match deadline {
             None => thread::park(),
-            Some(deadline) => thread::park_timeout(deadline.saturating_duration_since(Instant::now())),
+            Some(deadline) => {
+                platform::leave_processor();
+                thread::park_timeout(deadline.saturating_duration_since(Instant::now()));
+            }
         }
+        parked.store(false, Ordering::Relaxed);
         self.set_sleeping(false);
     }
 
