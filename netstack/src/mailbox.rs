@@ -211,17 +211,44 @@ impl<T: Letter> Mailbox<T> {
     /// # Errors
     /// `EAGAIN` when there is none, a pending error, or `look`'s.
     pub fn recv<R>(&self, consume: bool, look: &mut dyn FnMut(&T) -> Result<R>) -> Result<R> {
+        self.recv_past(consume, 0, &mut |letter, _| look(letter))
+    }
+
+    /// As [`Mailbox::recv`]; a peek skips messages that lie in the first `skip` bytes, and tells how many of the one it
+    /// shows do (`SO_PEEK_OFF`).
+    ///
+    /// # Errors
+    /// As [`Mailbox::recv`].
+    pub fn recv_past<R>(
+        &self,
+        consume: bool,
+        mut skip: usize,
+        look: &mut dyn FnMut(&T, usize) -> Result<R>,
+    ) -> Result<R> {
         self.take_error()?;
         let _turn = self.reader.lock();
         let letter = {
             let mut queue = self.queue.lock();
-            let front = if consume { queue.letters.pop_front() } else { queue.letters.front().cloned() };
+            let front = if consume {
+                skip = 0;
+                queue.letters.pop_front()
+            } else {
+                let mut letters = queue.letters.iter();
+                letters
+                    .find(|letter| {
+                        letter.len() > skip || skip == 0 || {
+                            skip -= letter.len();
+                            false
+                        }
+                    })
+                    .cloned()
+            };
             if consume && let Some(letter) = &front {
                 queue.bytes = queue.bytes.saturating_sub(letter.len() + OVERHEAD);
             }
             front
         };
-        look(&letter.ok_or(Errno::EAGAIN)?)
+        look(&letter.ok_or(Errno::EAGAIN)?, skip)
     }
 
     /// Length of the first message, if there is one (`SIOCINQ`).

@@ -109,6 +109,8 @@ pub struct RawRow {
     pub v6: bool,
     pub protocol: u8,
     pub ping: bool,
+    /// The identifier of a ping socket.
+    pub ident: u16,
     pub receiving: usize,
     pub owner: u64,
     pub drops: usize,
@@ -257,6 +259,7 @@ impl Raw {
             v6: self.v6,
             protocol: self.protocol(),
             ping: self.kind == RawKind::Ping,
+            ident: state.ident.unwrap_or(0),
             receiving: self.mailbox.used(),
             owner: self.owner.load(Ordering::Relaxed),
             drops: self.mailbox.drops(),

@@ -431,12 +431,18 @@ impl Udp {
         self.mailbox.deliver(datagram);
     }
 
-    /// Shows the first datagram to `look`; removes it if `consume`. `Ok(None)`: shut down.
+    /// Shows the first datagram to `look`; removes it if `consume`. A peek may `skip` bytes of the queue: `look` is told how many
+    /// of the datagram it gets are among them. `Ok(None)`: shut down.
     ///
     /// # Errors
     /// As [`Mailbox::recv`].
-    pub fn recv<T>(&self, consume: bool, look: &mut dyn FnMut(&Datagram) -> Result<T>) -> Result<Option<T>> {
-        match self.mailbox.recv(consume, look) {
+    pub fn recv<T>(
+        &self,
+        consume: bool,
+        skip: usize,
+        look: &mut dyn FnMut(&Datagram, usize) -> Result<T>,
+    ) -> Result<Option<T>> {
+        match self.mailbox.recv_past(consume, skip, look) {
             Err(Errno::EAGAIN) if self.state.lock().no_receive => Ok(None),
             done => done.map(Some),
         }
@@ -542,7 +548,7 @@ mod tests {
     }
 
     fn take(udp: &Udp) -> Result<(SocketAddr, Vec<u8>)> {
-        Ok(udp.recv(true, &mut |d| Ok((d.from, d.data.to_vec())))?.unwrap())
+        Ok(udp.recv(true, 0, &mut |d, _| Ok((d.from, d.data.to_vec())))?.unwrap())
     }
 
     #[test]

@@ -15,6 +15,8 @@ use crate::{
 pub struct TcpRecv {
     /// The bytes stay (`MSG_PEEK`).
     pub peek: bool,
+    /// A peek begins so many bytes on (`SO_PEEK_OFF`).
+    pub skip: usize,
     /// At most so many bytes.
     pub max: usize,
     /// `EAGAIN` while there is less and more may come.
@@ -148,7 +150,7 @@ impl Tcp {
                 return Err(Errno::EAGAIN);
             }
         }
-        let mode = if want.peek { ReadMode::Peek(0) } else { ReadMode::Consume };
+        let mode = if want.peek { ReadMode::Peek(want.skip) } else { ReadMode::Consume };
         let result = self.inbox.read(mode, &mut |(), bytes| {
             let part = bytes.get(..left).unwrap_or(bytes);
             let took = sink(part)?.min(part.len());

@@ -1,4 +1,5 @@
-//! `O_ASYNC`: a signal when a pipe or socket becomes ready (`F_SETOWN` in fcntl(2), `fs/fcntl.c`).
+//! `O_ASYNC`: a signal when a pipe or socket becomes ready (`F_SETOWN` in fcntl(2), `fs/fcntl.c`); `SIGURG`, which whoever
+//! owns a socket gets without asking.
 //!
 //! A file with the flag has a [`Watch`] on itself whose waker sends the signal. It runs under the queue's lock and takes the
 //! task tree's: so it is only offered for files whose queues are never touched with the tree locked.
@@ -15,7 +16,7 @@ use super::{
 use crate::{
     kernel::Kernel,
     signal::{
-        SIGIO,
+        SIGIO, SIGURG,
         info::{Fields, SigInfo},
         send,
     },
@@ -48,6 +49,36 @@ pub fn update(kernel: &Arc<Kernel>, fd: i32, file: &File) {
         let mut watch = Watch::new(Arc::new(notifier), interest);
         file.poll(Some(&mut watch));
         *slot = Some(Box::new(watch));
+    }
+}
+
+/// Follows a change of `file`'s owner: urgent data on a socket is told to them (`sk_send_sigurg`).
+pub fn owner_changed(kernel: &Arc<Kernel>, file: &File) {
+    if file.ops().as_socket().is_none() {
+        return;
+    }
+    let mut slot = file.urgent_watch.lock();
+    if slot.is_none() {
+        let notifier = Urgent { kernel: Arc::downgrade(kernel), owner: Arc::clone(&file.owner) };
+        let mut watch = Watch::new(Arc::new(notifier), Events::PRI);
+        file.poll(Some(&mut watch));
+        *slot = Some(Box::new(watch));
+    }
+}
+
+struct Urgent {
+    kernel: Weak<Kernel>,
+    owner: Arc<Mutex<AsyncOwner>>,
+}
+
+impl Wake for Urgent {
+    /// `send_sigurg`.
+    fn wake(&self, ready: Events) {
+        let owner = *self.owner.lock();
+        let Some(kernel) = self.kernel.upgrade().filter(|_| owner.pid != 0) else { return };
+        if ready.contains(Events::PRI) {
+            send(&kernel, owner, SigInfo::kernel(SIGURG));
+        }
     }
 }
 

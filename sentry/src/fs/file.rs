@@ -189,6 +189,8 @@ pub struct File {
     pub owner: Arc<Mutex<AsyncOwner>>,
     /// Sends it (`O_ASYNC`).
     pub(super) async_watch: Mutex<Option<Box<Watch>>>,
+    /// Sends `SIGURG`.
+    pub(super) urgent_watch: Mutex<Option<Box<Watch>>>,
     /// Identity for epoll, OFD locks and kcmp.
     id: u64,
     /// Its opening was announced, so its closing will be.
@@ -271,6 +273,7 @@ impl File {
             inode,
             owner: Arc::default(),
             async_watch: Mutex::default(),
+            urgent_watch: Mutex::default(),
             id: NEXT.fetch_add(1, Ordering::Relaxed),
             announced: false.into(),
             _access: access,

@@ -3,9 +3,9 @@
 use std::{
     sync::{
         Arc,
-        atomic::{AtomicI32, AtomicU32, AtomicU64, AtomicUsize, Ordering},
+        atomic::{AtomicI32, AtomicI64, AtomicU32, AtomicU64, AtomicUsize, Ordering},
     },
-    time::Duration,
+    time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
 use linux_abi::{Errno, Result, socket as abi};
@@ -16,7 +16,10 @@ use super::{
     inode::SocketInode,
     socket::{Caller, Socket, Ucred},
 };
-use crate::{credentials::Caps, wait::WaitQueue};
+use crate::{
+    credentials::Caps,
+    wait::{Events, WaitQueue},
+};
 
 /// `net.core.wmem_max` and `net.core.rmem_max`: what a guest may ask for (and gets twice).
 const BUFFER_MAX: i32 = 4 << 20;
@@ -26,6 +29,8 @@ const SNDBUF_MIN: i32 = 4608;
 const RCVBUF_MIN: i32 = 2304;
 /// `net.core.wmem_default` and `net.core.rmem_default`.
 pub const BUFFER_DEFAULT: i32 = 212_992;
+/// A stamp that is not there.
+const NO_STAMP: i64 = -1;
 /// A timeout of "none".
 const NO_TIMEOUT: u64 = u64::MAX;
 
@@ -54,6 +59,7 @@ bitflags::bitflags! {
         /// The guest chose the buffer size: no autotuning.
         const SNDBUF_LOCKED = 1 << 18;
         const RCVBUF_LOCKED = 1 << 19;
+        const ZEROCOPY = 1 << 20;
     }
 }
 
@@ -79,6 +85,7 @@ const BOOLEANS: &[(i32, Flags)] = &[
     (abi::SO_NOFCS, Flags::NOFCS),
     (abi::SO_PREFER_BUSY_POLL, Flags::PREFER_BUSY_POLL),
     (abi::SO_RCVMARK, Flags::RCVMARK),
+    (abi::SO_ZEROCOPY, Flags::ZEROCOPY),
 ];
 
 /// The state every socket has.
@@ -111,6 +118,11 @@ pub struct SocketBase {
     error: AtomicI32,
     /// `SO_ATTACH_FILTER`.
     filter: Mutex<Option<Arc<Program>>>,
+    /// When the last message was received, in nanoseconds since the epoch, as `SIOCGSTAMP` tells it: [`NO_STAMP`] before the
+    /// first, zero if nobody had asked by then.
+    stamp: AtomicI64,
+    /// `MSG_ZEROCOPY` sends that are done and not yet told: first and number, and how many there have been.
+    zerocopy: Mutex<(u32, u32, u32)>,
     /// Bytes this socket has in others' receive queues (`sk_wmem_alloc`).
     pub in_flight: AtomicUsize,
 }
@@ -140,6 +152,8 @@ impl SocketBase {
             linger: AtomicI32::new(-1),
             error: AtomicI32::new(0),
             filter: Mutex::new(None),
+            stamp: AtomicI64::new(NO_STAMP),
+            zerocopy: Mutex::default(),
             in_flight: AtomicUsize::new(0),
         }
     }
@@ -212,6 +226,55 @@ impl SocketBase {
         u32::try_from(self.linger.load(Ordering::Relaxed)).ok()
     }
 
+    /// `SO_PRIORITY`, as a type of service implies it.
+    pub fn set_priority(&self, priority: i32) {
+        self.priority.store(priority, Ordering::Relaxed);
+    }
+
+    /// Notes that a message was received.
+    pub fn note_message(&self) {
+        match self.stamp.load(Ordering::Relaxed) {
+            NO_STAMP => self.stamp.store(0, Ordering::Relaxed),
+            0 => {}
+            _ => self.stamp.store(now_nanos(), Ordering::Relaxed),
+        }
+    }
+
+    /// When the last message was received (`sock_gettstamp`). From the first question on this is noted.
+    ///
+    /// # Errors
+    /// `ENOENT` before the first message.
+    pub fn stamp(&self) -> Result<Duration> {
+        let nanos = match self.stamp.load(Ordering::Relaxed) {
+            NO_STAMP => return Err(Errno::ENOENT),
+            0 => {
+                let now = now_nanos();
+                self.stamp.store(now, Ordering::Relaxed);
+                now
+            }
+            nanos => nanos,
+        };
+        Ok(Duration::from_nanos(nanos.unsigned_abs()))
+    }
+
+    /// Notes that a `MSG_ZEROCOPY` send is done: it was copied, so at once.
+    pub fn note_zerocopy(&self) {
+        let mut state = self.zerocopy.lock();
+        let (first, count, total) = *state;
+        *state = (if count == 0 { total } else { first }, count.saturating_add(1), total.wrapping_add(1));
+        drop(state);
+        self.queue.wake(Events::ERR);
+    }
+
+    /// The first and last number of the `MSG_ZEROCOPY` sends to be told of, if there are any.
+    pub fn take_zerocopy(&self) -> Option<(u32, u32)> {
+        let mut state = self.zerocopy.lock();
+        let (first, count, total) = *state;
+        let last = count.checked_sub(1).map(|more| first.wrapping_add(more));
+        *state = (first, 0, total);
+        last.map(|last| (first, last))
+    }
+
     /// The filter attached.
     pub fn filter(&self) -> Option<Arc<Program>> {
         self.filter.lock().clone()
@@ -239,9 +302,10 @@ impl SocketBase {
         self.error.store(error.raw(), Ordering::Release);
     }
 
-    /// Whether an error is pending.
+    /// Whether poll(2) shows an error.
     pub fn has_error(&self) -> bool {
         self.error.load(Ordering::Acquire) != 0
+            || (self.flags().contains(Flags::ZEROCOPY) && self.zerocopy.lock().1 > 0)
     }
 
     /// Takes the pending error.
@@ -249,7 +313,7 @@ impl SocketBase {
     /// # Errors
     /// That error.
     pub fn take_error(&self) -> Result<()> {
-        if !self.has_error() {
+        if self.error.load(Ordering::Relaxed) == 0 {
             return Ok(());
         }
         match self.error.swap(0, Ordering::AcqRel) {
@@ -257,6 +321,11 @@ impl SocketBase {
             raw => Err(Errno::from_raw(raw)),
         }
     }
+}
+
+fn now_nanos() -> i64 {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    i64::try_from(now.as_nanos()).unwrap_or(i64::MAX)
 }
 
 fn timeout(nanos: u64) -> Option<Duration> {
@@ -315,7 +384,7 @@ pub fn get_option(socket: &dyn Socket, name: i32, len: usize) -> Result<Vec<u8>>
         abi::SO_PRIORITY => base.priority.load(Ordering::Relaxed),
         abi::SO_RCVLOWAT => base.rcvlowat.load(Ordering::Relaxed),
         abi::SO_SNDLOWAT => 1,
-        abi::SO_BSDCOMPAT | abi::SO_RESERVE_MEM | abi::SO_INCOMING_NAPI_ID | abi::SO_ZEROCOPY => 0,
+        abi::SO_BSDCOMPAT | abi::SO_RESERVE_MEM | abi::SO_INCOMING_NAPI_ID => 0,
         abi::SO_ACCEPTCONN => i32::from(socket.is_listening()),
         abi::SO_MARK => base.mark().cast_signed(),
         abi::SO_PEEK_OFF => base.peek_off.load(Ordering::Relaxed),
@@ -371,7 +440,12 @@ pub fn get_option(socket: &dyn Socket, name: i32, len: usize) -> Result<Vec<u8>>
         }
         abi::SO_BINDTODEVICE => {
             let bound = base.bound_device.load(Ordering::Relaxed) != 0;
-            return Ok(if bound { b"lo\0".to_vec() } else { Vec::new() });
+            return match (bound, len) {
+                (false, _) => Ok(Vec::new()),
+                // IFNAMSIZ.
+                (true, ..16) => Err(Errno::EINVAL),
+                (true, _) => Ok(b"lo\0".to_vec()),
+            };
         }
         _ => return socket.get_option(abi::SOL_SOCKET, name, len),
     };
@@ -403,6 +477,12 @@ pub fn set_option(socket: &dyn Socket, caller: Caller<'_>, name: i32, value: &[u
                 return Err(Errno::EPERM);
             }
             Flags::PASSSEC | Flags::PASSCRED if !unix => return Err(Errno::EOPNOTSUPP),
+            Flags::ZEROCOPY if unix || base.domain == abi::AF_PACKET => return Err(Errno::EOPNOTSUPP),
+            Flags::ZEROCOPY if !(0..=1).contains(&number) => return Err(Errno::EINVAL),
+            // There is one kind of time stamp or the other.
+            Flags::TIMESTAMP | Flags::TIMESTAMPNS => {
+                base.set_flag(Flags::TIMESTAMP | Flags::TIMESTAMPNS, false);
+            }
             _ => {}
         }
         base.set_flag(*flag, number != 0);
@@ -462,7 +542,12 @@ pub fn set_option(socket: &dyn Socket, caller: Caller<'_>, name: i32, value: &[u
             base.timestamping.store(number, Ordering::Relaxed);
         }
         abi::SO_PEEK_OFF => {
-            if base.domain != abi::AF_UNIX || base.kind != abi::SOCK_STREAM {
+            let has_offset = match base.domain {
+                abi::AF_UNIX => true,
+                abi::AF_INET | abi::AF_INET6 => base.kind != abi::SOCK_RAW,
+                _ => false,
+            };
+            if !has_offset {
                 return Err(Errno::EOPNOTSUPP);
             }
             base.peek_off.store(number, Ordering::Relaxed);
@@ -493,7 +578,6 @@ pub fn set_option(socket: &dyn Socket, caller: Caller<'_>, name: i32, value: &[u
         }
         abi::SO_BSDCOMPAT | abi::SO_INCOMING_CPU | abi::SO_TXREHASH => {}
         abi::SO_DETACH_FILTER => return change_filter(socket, None),
-        abi::SO_ZEROCOPY => return Err(Errno::EOPNOTSUPP),
         _ => return socket.set_option(caller, abi::SOL_SOCKET, name, value),
     }
     socket.option_changed(name);

@@ -6,7 +6,7 @@ use linux_abi::{Errno, Result, UserAddr, socket as abi};
 
 use super::{interface, socket::Socket};
 use crate::{
-    fs::file::File,
+    fs::{fasync, file::File},
     task::{ThreadCx, usermem::UserMemory},
 };
 
@@ -36,9 +36,16 @@ pub fn ioctl(
                 return Err(Errno::EINVAL);
             }
             file.owner.lock().pid = pid;
+            fasync::owner_changed(&cx.task.kernel, file);
             return Ok(0);
         }
-        abi::SIOCGSTAMP | abi::SIOCGSTAMPNS => return Err(Errno::ENOENT),
+        abi::SIOCGSTAMP | abi::SIOCGSTAMPNS => {
+            let stamp = socket.base().stamp()?;
+            let nanos = request == abi::SIOCGSTAMPNS;
+            let fraction = if nanos { stamp.subsec_nanos() } else { stamp.subsec_micros() };
+            cx.write_obj(UserAddr(arg), &[stamp.as_secs(), u64::from(fraction)])?;
+            return Ok(0);
+        }
         _ => return interface::ioctl(cx, request, arg),
     };
     let number = i32::try_from(number).unwrap_or(i32::MAX);

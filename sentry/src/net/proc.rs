@@ -6,6 +6,7 @@ use std::{
 };
 
 use linux_abi::socket::{SOCK_SEQPACKET, SOCK_STREAM};
+use netstack::raw::RawRow;
 
 use super::{base::SocketBase, socket::Socket};
 use crate::kernel::Kernel;
@@ -38,24 +39,93 @@ pub fn packet() -> String {
 /// /proc/net/raw, or with `v6` /proc/net/raw6.
 pub fn raw(kernel: &Kernel, v6: bool) -> String {
     let mut text = udp_header(v6).replacen("   sl", "  sl", 1);
-    for row in kernel.net.stack.raw_rows().into_iter().filter(|row| row.v6 == v6 && !row.ping) {
-        let number = u16::from(row.protocol);
-        let local = SocketAddr::new(row.local.unwrap_or(nowhere(v6).ip()), number);
-        let state = if row.peer.is_some() { 1 } else { 7 };
-        let _ = writeln!(
-            text,
-            "{number:4}: {} {} {state:02X} {:08X}:{:08X} 00:00000000 00000000 {:5} {:8} {} 2 0000000000000000 {}",
-            hex(local, v6),
-            hex(row.peer.unwrap_or(nowhere(v6)), v6),
-            0,
-            row.receiving,
-            0,
-            0,
-            row.owner,
-            row.drops,
-        );
+    let rows = kernel.net.stack.raw_rows();
+    rows.iter().filter(|row| row.v6 == v6 && !row.ping).for_each(|row| raw_line(&mut text, row));
+    text
+}
+
+/// /proc/net/icmp, or with `v6` /proc/net/icmp6: ping sockets.
+pub fn icmp(kernel: &Kernel, v6: bool) -> String {
+    let mut text = udp_header(v6).replacen("   sl", "  sl", 1);
+    let rows = kernel.net.stack.raw_rows();
+    rows.iter().filter(|row| row.v6 == v6 && row.ping).for_each(|row| raw_line(&mut text, row));
+    text
+}
+
+fn raw_line(text: &mut String, row: &RawRow) {
+    let number = if row.ping { row.ident } else { u16::from(row.protocol) };
+    let local = SocketAddr::new(row.local.unwrap_or(nowhere(row.v6).ip()), number);
+    let state = if row.peer.is_some() { 1 } else { 7 };
+    let _ = writeln!(
+        text,
+        "{number:5}: {} {} {state:02X} {:08X}:{:08X} 00:00000000 00000000 {:5} {:8} {} 2 0000000000000000 {}",
+        hex(local, row.v6),
+        hex(row.peer.unwrap_or(nowhere(row.v6)), row.v6),
+        0,
+        row.receiving,
+        0,
+        0,
+        row.owner,
+        row.drops,
+    );
+}
+
+/// /proc/net/udplite, or with `v6` /proc/net/udplite6: there are none.
+pub fn udplite(v6: bool) -> String {
+    udp_header(v6)
+}
+
+/// /proc/net/ptype.
+pub fn ptype() -> String {
+    "Type Device      Function\n0800          ip_rcv\n86dd          ipv6_rcv\n".to_owned()
+}
+
+/// /proc/net/fib_trie: the routes of the loopback.
+pub fn fib_trie() -> String {
+    let tree = "  +-- 127.0.0.0/8 2 0 2\n     +-- 127.0.0.0/31 1 0 0\n        |-- 127.0.0.0\n           /8 host LOCAL\n        \
+                |-- 127.0.0.1\n           /32 host LOCAL\n     |-- 127.255.255.255\n        /32 link BROADCAST\n";
+    format!("Main:\n{tree}Local:\n{tree}")
+}
+
+/// /proc/net/netstat: nothing of it is counted.
+pub fn netstat() -> String {
+    let mut text = String::new();
+    for (name, columns) in [
+        (
+            "TcpExt",
+            "SyncookiesSent SyncookiesRecv SyncookiesFailed EmbryonicRsts PruneCalled TW TWRecycled TWKilled DelayedACKs \
+             ListenOverflows ListenDrops TCPHPHits TCPPureAcks TCPHPAcks TCPLostRetransmit TCPTimeouts TCPLossProbes \
+             TCPAbortOnData TCPAbortOnClose TCPAbortOnMemory TCPAbortOnTimeout TCPBacklogDrop TCPRcvCoalesce \
+             TCPSynRetrans TCPOrigDataSent",
+        ),
+        (
+            "IpExt",
+            "InNoRoutes InTruncatedPkts InMcastPkts OutMcastPkts InBcastPkts OutBcastPkts InOctets OutOctets InMcastOctets \
+             OutMcastOctets InBcastOctets OutBcastOctets InCsumErrors InNoECTPkts InECT1Pkts InECT0Pkts InCEPkts \
+             ReasmOverlaps",
+        ),
+    ] {
+        let zeros = vec!["0"; columns.split_whitespace().count()].join(" ");
+        let columns = columns.split_whitespace().collect::<Vec<_>>().join(" ");
+        let _ = writeln!(text, "{name}: {columns}\n{name}: {zeros}");
     }
     text
+}
+
+/// /proc/net/snmp6: nothing of it is counted.
+pub fn snmp6() -> String {
+    [
+        "Ip6InReceives",
+        "Ip6InDelivers",
+        "Ip6OutRequests",
+        "Icmp6InMsgs",
+        "Icmp6OutMsgs",
+        "Udp6InDatagrams",
+        "Udp6NoPorts",
+    ]
+    .iter()
+    .map(|name| format!("{name:<32}\t0\n"))
+    .collect()
 }
 
 /// /proc/net/sockstat6.

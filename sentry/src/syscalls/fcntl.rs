@@ -168,6 +168,8 @@ fn set_owner(cx: &ThreadCx, file: &File, kind: i32, pid: i32) -> Result<u64> {
     }
     let mut owner = file.owner.lock();
     (owner.kind, owner.pid) = (kind, if kind == F_OWNER_PGRP { -pid } else { pid });
+    drop(owner);
+    fasync::owner_changed(&cx.task.kernel, file);
     Ok(0)
 }
 

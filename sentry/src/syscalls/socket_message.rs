@@ -12,8 +12,8 @@ use linux_abi::{
     Errno, Result, UserAddr,
     socket::{
         AF_NETLINK, AF_UNIX, MSG_CMSG_CLOEXEC, MSG_CTRUNC, MSG_DONTWAIT, MSG_EOR, MSG_ERRQUEUE, MSG_NOSIGNAL,
-        MSG_PEEK, MSG_TRUNC, MSG_WAITALL, MSG_WAITFORONE, SCM_CREDENTIALS, SCM_RIGHTS, SOCK_SEQPACKET,
-        SOCK_STREAM, SOCKADDR_STORAGE, SOL_SOCKET, UIO_MAXIOV,
+        MSG_PEEK, MSG_TRUNC, MSG_WAITALL, MSG_WAITFORONE, MSG_ZEROCOPY, SCM_CREDENTIALS, SCM_RIGHTS,
+        SOCK_SEQPACKET, SOCK_STREAM, SOCKADDR_STORAGE, SOL_SOCKET, UIO_MAXIOV,
     },
 };
 use zerocopy::{FromBytes, Immutable, IntoBytes};
@@ -26,7 +26,9 @@ use crate::{
         io::{Segment, Sink, Source, UserSink, UserSource},
     },
     net::{
+        base::Flags,
         control::{self, ControlMessage},
+        inet::errors,
         socket::{Caller, Received, RecvArgs, SendArgs, Socket},
     },
     signal::{
@@ -114,6 +116,7 @@ fn transmit(
     let timeout = base.send_timeout();
     let deadline = later(timeout);
     let no_signal = args.flags & MSG_NOSIGNAL != 0;
+    let zerocopy = args.flags & MSG_ZEROCOPY != 0 && base.flags().contains(Flags::ZEROCOPY);
     let mut done = 0;
     let failure: SysError = loop {
         let mut attempt = || socket.send(Caller::Task(task), &mut args, &mut source);
@@ -127,6 +130,9 @@ fn transmit(
             Ok(sent) => {
                 done += sent;
                 if base.kind != SOCK_STREAM || sent == 0 || source.remaining() == 0 {
+                    if zerocopy {
+                        base.note_zerocopy();
+                    }
                     return Ok(done);
                 }
             }
@@ -134,6 +140,9 @@ fn transmit(
         }
     };
     if done > 0 {
+        if zerocopy {
+            base.note_zerocopy();
+        }
         return Ok(done);
     }
     if failure == SysError::Errno(Errno::EPIPE) && base.kind == SOCK_STREAM && !no_signal {
@@ -155,7 +164,7 @@ fn receive(
     let base = socket.base();
     // Families without such a queue do not know the flag.
     if args.flags & MSG_ERRQUEUE != 0 && !matches!(base.domain, AF_UNIX | AF_NETLINK) {
-        return Ok(socket.recv_error(&mut sink)?);
+        return Ok(receive_error(socket, &mut sink)?);
     }
     let nonblocking = file.nonblocking() || args.flags & MSG_DONTWAIT != 0;
     args.nonblocking = nonblocking;
@@ -185,10 +194,21 @@ fn receive(
         let progress = sink.remaining();
         let over =
             !stream || nonblocking || args.flags & MSG_PEEK != 0 || got.bytes >= target || progress == 0;
+        if !stream {
+            base.note_message();
+        }
         if over || got.bytes == 0 || !got.control.is_empty() || socket_ended(socket) {
             return Ok(got);
         }
         all = Some(got);
+    }
+}
+
+/// `MSG_ERRQUEUE`: what failed, and which `MSG_ZEROCOPY` sends are done.
+fn receive_error(socket: &dyn Socket, sink: &mut dyn Sink) -> Result<Received> {
+    match socket.base().take_zerocopy() {
+        Some(range) => Ok(errors::zerocopy_done(range, socket.base().domain)),
+        None => socket.recv_error(sink),
     }
 }
 

@@ -14,6 +14,8 @@ use crate::{
     net::{address::SocketAddress, control::ControlMessage, socket::Received},
 };
 
+const SO_EE_ORIGIN_ZEROCOPY: u8 = 5;
+const SO_EE_CODE_ZEROCOPY_COPIED: u8 = 1;
 /// Bytes of a `sockaddr_in6`, which is more than a `sockaddr_in` has.
 const V6_ADDRESS: usize = 28;
 const V4_ADDRESS: usize = 16;
@@ -45,4 +47,17 @@ pub(super) fn received(report: &Report, domain: u16, sink: &mut dyn Sink) -> Res
         control: vec![ControlMessage::Other { level, kind, data: error }],
         flags: MSG_ERRQUEUE | if want < report.data.len() { MSG_TRUNC } else { 0 },
     })
+}
+
+/// `MSG_ZEROCOPY` sends of these numbers are done; nothing here sends without copying.
+pub fn zerocopy_done((first, last): (u32, u32), domain: u16) -> Received {
+    let mut error = 0u32.to_ne_bytes().to_vec();
+    error.extend([SO_EE_ORIGIN_ZEROCOPY, 0, SO_EE_CODE_ZEROCOPY_COPIED, 0]);
+    error.extend(first.to_ne_bytes());
+    error.extend(last.to_ne_bytes());
+    let v6 = domain == AF_INET6;
+    error.resize(error.len() + if v6 { V6_ADDRESS } else { V4_ADDRESS }, 0);
+    let (level, kind) = if v6 { (SOL_IPV6, IPV6_RECVERR) } else { (SOL_IP, IP_RECVERR) };
+    let control = vec![ControlMessage::Other { level, kind, data: error }];
+    Received { message: Some(0), control, flags: MSG_ERRQUEUE, ..Received::default() }
 }

@@ -6,7 +6,7 @@
 //! Addresses are unmapped on the way in (`::ffff:1.2.3.4` is `1.2.3.4`) and mapped on the way out of AF_INET6 sockets.
 
 pub mod control;
-mod errors;
+pub mod errors;
 pub mod options;
 pub mod raw;
 pub mod tcp;

@@ -51,6 +51,9 @@ const TABLE: &[Number] = &[
     flag(IP, abi::IP_TRANSPARENT),
     flag(IP, abi::IP_RECVORIGDSTADDR),
     flag(IP, abi::IP_BIND_ADDRESS_NO_PORT),
+    flag(IP, abi::IP_CHECKSUM),
+    flag(IP, abi::IP_RECVFRAGSIZE),
+    flag(IP, abi::IP_RECVERR_RFC4884),
     number(IPV6, abi::IPV6_V6ONLY, 0, i32::MIN, i32::MAX),
     number(IPV6, abi::IPV6_UNICAST_HOPS, 64, -1, 255),
     number(IPV6, abi::IPV6_MULTICAST_HOPS, 1, -1, 255),
@@ -64,6 +67,7 @@ const TABLE: &[Number] = &[
     flag(IPV6, abi::IPV6_RECVTCLASS),
     flag(IPV6, abi::IPV6_AUTOFLOWLABEL),
     flag(IPV6, abi::IPV6_FREEBIND),
+    flag(IPV6, abi::IPV6_DONTFRAG),
     number(IPV6, abi::IPV6_ADDR_PREFERENCES, 2, 0, 0x7fff),
     flag(TCP, abi::TCP_NODELAY),
     flag(TCP, abi::TCP_CORK),
@@ -84,10 +88,15 @@ const TABLE: &[Number] = &[
     number(TCP, abi::TCP_SAVE_SYN, 0, 0, 2),
     number(TCP, abi::TCP_INQ, 0, 0, 1),
     number(TCP, abi::TCP_MAXSEG, 0, 88, 32767),
-    number(UDP, abi::UDP_CORK, 0, 0, 0),
+    flag(UDP, abi::UDP_CORK),
     flag(UDP, abi::UDP_NO_CHECK6_TX),
     flag(UDP, abi::UDP_NO_CHECK6_RX),
 ];
+
+/// Half of `SOCK_MIN_RCVBUF`.
+const MIN_WINDOW_CLAMP: i32 = 1152;
+/// `TCP_FIN_TIMEOUT_MAX`, in seconds.
+const MAX_LINGER2: i32 = 120;
 
 fn find(level: i32, name: i32) -> Option<&'static Number> {
     TABLE.iter().find(|option| option.level == level && option.name == name)
@@ -225,6 +234,12 @@ impl InetOptions {
                 return Err(Errno::EPERM);
             }
         }
+        match (level, name) {
+            (TCP, abi::TCP_DEFER_ACCEPT) => number = whole_retransmissions(number),
+            (TCP, abi::TCP_WINDOW_CLAMP) if number != 0 => number = number.max(MIN_WINDOW_CLAMP),
+            (TCP, abi::TCP_LINGER2) => number = number.clamp(-1, MAX_LINGER2),
+            _ => {}
+        }
         self.put(level, name, number);
         Ok(())
     }
@@ -238,6 +253,56 @@ impl InetOptions {
         }
         *self.multicast_out.lock() = lo;
         Ok(())
+    }
+}
+
+/// Seconds as the time that a whole number of retransmissions takes (`secs_to_retrans`, `retrans_to_secs`).
+fn whole_retransmissions(seconds: i32) -> i32 {
+    let (mut timeout, mut period) = (1, 1);
+    if seconds <= 0 {
+        return 0;
+    }
+    for _ in 1..255 {
+        if seconds <= period {
+            break;
+        }
+        timeout = (timeout * 2).min(120);
+        period += timeout;
+    }
+    period
+}
+
+/// The priority that a type of service implies (`ip_tos2prio`).
+pub(super) fn priority_of(tos: i32) -> i32 {
+    const PRIORITIES: [i32; 16] = [0, 1, 0, 0, 2, 2, 2, 2, 6, 6, 6, 6, 4, 4, 4, 4];
+    let index = usize::try_from((tos & 0x1e) >> 1).unwrap_or(0);
+    PRIORITIES.get(index).copied().unwrap_or(0)
+}
+
+/// The group of `MCAST_JOIN_GROUP` and `MCAST_LEAVE_GROUP`, for either family.
+///
+/// # Errors
+/// As [`decode_membership_v4`].
+pub fn decode_group_request(value: &[u8], family: u16) -> Result<std::net::IpAddr> {
+    // struct group_req: the interface, padding, a sockaddr_storage.
+    const SIZE: usize = 136;
+    if value.len() < SIZE {
+        return Err(Errno::EINVAL);
+    }
+    let index = decode_int(value)?;
+    let address = value.get(8..).unwrap_or_default();
+    if crate::net::address::family(address) != Some(family) {
+        return Err(Errno::EADDRNOTAVAIL);
+    }
+    let group = if family == abi::AF_INET6 {
+        crate::net::address::decode_v6(address)?
+    } else {
+        crate::net::address::decode_v4(address)?
+    };
+    match (group.ip().is_multicast(), index) {
+        (false, _) => Err(Errno::EINVAL),
+        (true, 1) => Ok(group.ip()),
+        (true, _) => Err(Errno::ENODEV),
     }
 }
 

@@ -13,7 +13,8 @@ use linux_abi::{
     socket::{
         AF_INET6, IP_ADD_MEMBERSHIP, IP_DROP_MEMBERSHIP, IP_MULTICAST_TTL, IP_RECVERR, IP_TOS, IP_TTL,
         IPV6_JOIN_GROUP, IPV6_LEAVE_GROUP, IPV6_RECVERR, IPV6_TCLASS, IPV6_UNICAST_HOPS, MSG_OOB, MSG_PEEK,
-        MSG_TRUNC, SO_RCVBUF, SO_RCVBUFFORCE, SOL_ICMPV6, SOL_IP, SOL_IPV6, SOL_RAW, SOL_SOCKET,
+        MSG_TRUNC, SO_RCVBUF, SO_RCVBUFFORCE, SOL_ICMPV6, SOL_IP, SOL_IPV6, SOL_RAW, SOL_SOCKET, SOL_TCP,
+        SOL_UDP,
     },
 };
 use netstack::{
@@ -238,7 +239,7 @@ impl Socket for RawSocket {
 
     fn get_option(&self, level: i32, name: i32, len: usize) -> Result<Vec<u8>> {
         match (level, name) {
-            (SOL_SOCKET, _) => Err(Errno::ENOPROTOOPT),
+            (SOL_SOCKET | SOL_TCP | SOL_UDP, _) => Err(Errno::ENOPROTOOPT),
             (SOL_IP, IP_HDRINCL) if self.raw.kind != RawKind::Ping => {
                 Ok(self.with_header.load(Ordering::Relaxed).to_ne_bytes().to_vec())
             }
@@ -256,7 +257,7 @@ impl Socket for RawSocket {
 
     fn set_option(&self, caller: Caller<'_>, level: i32, name: i32, value: &[u8]) -> Result<()> {
         match (level, name) {
-            (SOL_SOCKET, _) => return Err(Errno::ENOPROTOOPT),
+            (SOL_SOCKET | SOL_TCP | SOL_UDP, _) => return Err(Errno::ENOPROTOOPT),
             (SOL_IP, IP_HDRINCL) if self.raw.kind != RawKind::Ping => {
                 self.with_header.store(i32::from(decode_int(value)? != 0), Ordering::Relaxed);
                 return Ok(());

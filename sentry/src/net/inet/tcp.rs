@@ -5,9 +5,12 @@ use std::{sync::Arc, time::Instant};
 use linux_abi::{
     Errno, Result,
     socket::{
-        IP_MTU, IPV6_V6ONLY, MSG_FASTOPEN, MSG_OOB, MSG_PEEK, MSG_TRUNC, SO_OOBINLINE, SO_RCVBUF,
-        SO_RCVBUFFORCE, SO_RCVLOWAT, SO_REUSEADDR, SO_REUSEPORT, SO_SNDBUF, SO_SNDBUFFORCE, SOL_IP, SOL_IPV6,
-        SOL_SOCKET, SOL_TCP, SOMAXCONN, TCP_CONGESTION, TCP_INFO, TCP_MAXSEG,
+        IP_ADD_MEMBERSHIP, IP_DROP_MEMBERSHIP, IP_MTU, IP_MULTICAST_IF, IP_MULTICAST_TTL, IP_TOS,
+        IPV6_JOIN_GROUP, IPV6_LEAVE_GROUP, IPV6_MULTICAST_HOPS, IPV6_MULTICAST_IF, IPV6_V6ONLY,
+        MCAST_JOIN_GROUP, MCAST_LEAVE_GROUP, MSG_FASTOPEN, MSG_OOB, MSG_PEEK, MSG_TRUNC, SO_OOBINLINE,
+        SO_RCVBUF, SO_RCVBUFFORCE, SO_RCVLOWAT, SO_REUSEADDR, SO_REUSEPORT, SO_SNDBUF, SO_SNDBUFFORCE,
+        SOL_IP, SOL_IPV6, SOL_SOCKET, SOL_TCP, SOL_UDP, SOMAXCONN, TCP_CONGESTION, TCP_INFO, TCP_MAXSEG,
+        TCP_ULP,
     },
 };
 use netstack::{
@@ -16,7 +19,11 @@ use netstack::{
 };
 use parking_lot::Mutex;
 
-use super::{Destination, any, decode_bind, decode_destination, notifier, options::InetOptions, wish};
+use super::{
+    Destination, any, decode_bind, decode_destination, notifier,
+    options::{InetOptions, decode_int, priority_of},
+    wish,
+};
 use crate::{
     fs::io::{Sink, Source},
     net::{
@@ -212,13 +219,15 @@ impl Socket for TcpSocket {
         if max == 0 {
             return Ok(Received::default());
         }
-        let want = TcpRecv { peek, max, at_least: args.at_least };
+        let skip = if peek { self.base.peek_offset().unwrap_or(0) } else { 0 };
+        let want = TcpRecv { peek, skip, max, at_least: args.at_least };
         let bytes = if args.flags & MSG_TRUNC != 0 {
             // tcp(7): the bytes are thrown away.
             self.tcp.recv(want, &mut |bytes| Ok(bytes.len()))?
         } else {
             self.tcp.recv(want, &mut |bytes| sink.put(bytes))?
         };
+        self.base.move_peek_offset(bytes, peek);
         Ok(Received { bytes, ..Received::default() })
     }
 
@@ -237,13 +246,14 @@ impl Socket for TcpSocket {
 
     fn get_option(&self, level: i32, name: i32, len: usize) -> Result<Vec<u8>> {
         match (level, name) {
-            (SOL_SOCKET, _) => Err(Errno::ENOPROTOOPT),
+            (SOL_SOCKET | SOL_UDP, _) => Err(Errno::ENOPROTOOPT),
             (SOL_TCP, TCP_INFO) => Ok(self.info()),
             (SOL_TCP, TCP_CONGESTION) => {
                 let mut name = self.congestion.lock().as_bytes().to_vec();
                 name.resize(CONGESTION_NAME_LEN, 0);
                 Ok(name)
             }
+            (SOL_TCP, TCP_ULP) => Ok(Vec::new()),
             (SOL_TCP, TCP_MAXSEG) => {
                 let chosen = self.options.get(level, name);
                 let mss = if self.is_connected() { LOOPBACK_MSS } else { UNCONNECTED_MSS };
@@ -257,7 +267,7 @@ impl Socket for TcpSocket {
 
     fn set_option(&self, caller: Caller<'_>, level: i32, name: i32, value: &[u8]) -> Result<()> {
         match (level, name) {
-            (SOL_SOCKET, _) => Err(Errno::ENOPROTOOPT),
+            (SOL_SOCKET | SOL_UDP, _) => Err(Errno::ENOPROTOOPT),
             (SOL_TCP, TCP_CONGESTION) => {
                 let wanted = value.split(|&byte| byte == 0).next().unwrap_or_default();
                 *self.congestion.lock() = match wanted {
@@ -269,6 +279,24 @@ impl Socket for TcpSocket {
                 Ok(())
             }
             (SOL_IPV6, IPV6_V6ONLY) if self.tcp.local_addr().is_some() => Err(Errno::EINVAL),
+            (SOL_TCP, TCP_ULP) => Err(Errno::ENOENT),
+            // Groups are for datagrams.
+            (SOL_IP, IP_ADD_MEMBERSHIP | IP_DROP_MEMBERSHIP | MCAST_JOIN_GROUP | MCAST_LEAVE_GROUP)
+            | (SOL_IPV6, IPV6_JOIN_GROUP | IPV6_LEAVE_GROUP | MCAST_JOIN_GROUP | MCAST_LEAVE_GROUP) => {
+                Err(Errno::EPROTO)
+            }
+            (SOL_IP, IP_MULTICAST_TTL | IP_MULTICAST_IF) => Err(Errno::EINVAL),
+            (SOL_IPV6, IPV6_MULTICAST_HOPS | IPV6_MULTICAST_IF) => Err(Errno::ENOPROTOOPT),
+            (SOL_IP, IP_TOS) => {
+                // Two bits are congestion notification's own.
+                let tos = match value {
+                    [byte] => i32::from(*byte),
+                    _ => decode_int(value)?,
+                };
+                let tos = tos & 0xfc | self.options.get(level, name) & 3;
+                self.base.set_priority(priority_of(tos));
+                self.options.set_option(caller, self.base.domain, level, name, &tos.to_ne_bytes())
+            }
             _ => self.options.set_option(caller, self.base.domain, level, name, value),
         }
     }

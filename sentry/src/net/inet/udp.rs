@@ -5,10 +5,10 @@ use std::sync::Arc;
 use linux_abi::{
     Errno, Result,
     socket::{
-        AF_INET6, IP_ADD_MEMBERSHIP, IP_DROP_MEMBERSHIP, IP_MTU, IP_MULTICAST_TTL, IP_RECVERR, IP_TOS,
-        IP_TTL, IPV6_JOIN_GROUP, IPV6_LEAVE_GROUP, IPV6_RECVERR, IPV6_TCLASS, IPV6_UNICAST_HOPS, IPV6_V6ONLY,
-        MSG_OOB, MSG_PEEK, MSG_TRUNC, SO_RCVBUF, SO_RCVBUFFORCE, SO_REUSEADDR, SO_REUSEPORT, SOL_IP,
-        SOL_IPV6, SOL_SOCKET,
+        AF_INET, AF_INET6, IP_ADD_MEMBERSHIP, IP_DROP_MEMBERSHIP, IP_MTU, IP_MULTICAST_TTL, IP_RECVERR,
+        IP_TOS, IP_TTL, IPV6_JOIN_GROUP, IPV6_LEAVE_GROUP, IPV6_RECVERR, IPV6_TCLASS, IPV6_UNICAST_HOPS,
+        IPV6_V6ONLY, MCAST_JOIN_GROUP, MCAST_LEAVE_GROUP, MSG_MORE, MSG_OOB, MSG_PEEK, MSG_TRUNC, SO_RCVBUF,
+        SO_RCVBUFFORCE, SO_REUSEADDR, SO_REUSEPORT, SOL_IP, SOL_IPV6, SOL_SOCKET, SOL_TCP, SOL_UDP, UDP_CORK,
     },
 };
 use netstack::{
@@ -18,9 +18,11 @@ use netstack::{
     udp::{Datagram, Udp, UdpSend},
 };
 
+use parking_lot::Mutex;
+
 use super::{
     Destination, any, control, decode_bind, decode_destination, errors, notifier,
-    options::{InetOptions, decode_membership_v4, decode_membership_v6},
+    options::{InetOptions, decode_group_request, decode_membership_v4, decode_membership_v6, priority_of},
     wish,
 };
 use crate::{
@@ -38,6 +40,8 @@ pub struct UdpSocket {
     base: SocketBase,
     udp: Arc<Udp>,
     options: InetOptions,
+    /// What was sent with `MSG_MORE` or `UDP_CORK`, and how.
+    corked: Mutex<Option<(UdpSend, Vec<u8>)>>,
 }
 
 impl UdpSocket {
@@ -46,7 +50,7 @@ impl UdpSocket {
         let udp = stack.udp();
         udp.mailbox.set_notify(notifier(&base));
         udp.set_owner(base.inode.number(), base.inode.uid());
-        Arc::new(UdpSocket { base, udp, options: InetOptions::default() })
+        Arc::new(UdpSocket { base, udp, options: InetOptions::default(), corked: Mutex::new(None) })
     }
 
     fn byte_option(&self, level: i32, name: i32) -> u8 {
@@ -77,6 +81,40 @@ impl UdpSocket {
             broadcast: self.base.flags().contains(Flags::BROADCAST),
             multicast_out: self.options.multicast_out(),
         })
+    }
+
+    /// Adds to the datagram that is being put together; without `more`, sends it.
+    fn send_corked(&self, args: &SendArgs<'_>, source: &mut dyn Source, more: bool) -> Result<usize> {
+        let len = source.remaining();
+        let mut corked = self.corked.lock();
+        if corked.is_none() {
+            let mut how = self.how(args.to)?;
+            control::apply(&args.control, self.base.domain, &mut how)?;
+            self.udp.may_send(&how, len)?;
+            *corked = Some((how, Vec::new()));
+        }
+        let Some((how, data)) = &mut *corked else { return Err(Errno::EAGAIN) };
+        let before = data.len();
+        if self.udp.may_send(how, before + len).is_err() {
+            return Err(Errno::EMSGSIZE);
+        }
+        data.resize(before + len, 0);
+        if len > 0 && source.peek(data.get_mut(before..).unwrap_or_default())? < len {
+            data.truncate(before);
+            return Err(Errno::EFAULT);
+        }
+        source.advance(len);
+        drop(corked);
+        if !more {
+            self.uncork()?;
+        }
+        Ok(len)
+    }
+
+    /// Sends what was put together.
+    fn uncork(&self) -> Result<()> {
+        let Some((how, data)) = self.corked.lock().take() else { return Ok(()) };
+        self.udp.send(&how, data.into(), &wish(&self.base, &self.options, any(self.base.domain)))
     }
 }
 
@@ -118,6 +156,10 @@ impl Socket for UdpSocket {
         }
         let wish = wish(&self.base, &self.options, any(self.base.domain));
         self.udp.autobind(&wish)?;
+        let more = args.flags & MSG_MORE != 0 || self.options.get(SOL_UDP, UDP_CORK) != 0;
+        if more || self.corked.lock().is_some() {
+            return self.send_corked(args, source, more);
+        }
         let mut how = self.how(args.to)?;
         control::apply(&args.control, self.base.domain, &mut how)?;
         self.udp.may_send(&how, len)?;
@@ -138,9 +180,11 @@ impl Socket for UdpSocket {
             return Err(Errno::EOPNOTSUPP);
         }
         let consume = args.flags & MSG_PEEK == 0;
-        let received = self.udp.recv(consume, &mut |datagram: &Datagram| {
-            let want = datagram.data.len().min(sink.remaining());
-            let bytes = if want > 0 { sink.put(datagram.data.get(..want).unwrap_or_default())? } else { 0 };
+        let skip = if consume { 0 } else { self.base.peek_offset().unwrap_or(0) };
+        let received = self.udp.recv(consume, skip, &mut |datagram: &Datagram, skip| {
+            let data = datagram.data.get(skip..).unwrap_or_default();
+            let want = data.len().min(sink.remaining());
+            let bytes = if want > 0 { sink.put(data.get(..want).unwrap_or_default())? } else { 0 };
             if bytes < want {
                 return Err(Errno::EFAULT);
             }
@@ -151,12 +195,16 @@ impl Socket for UdpSocket {
             };
             Ok(Received {
                 bytes,
-                message: Some(datagram.data.len()),
+                message: Some(data.len()),
                 from: Some(SocketAddress::from_inet(datagram.from, self.base.domain)),
                 control,
-                flags: if want < datagram.data.len() { MSG_TRUNC } else { 0 },
+                flags: if want < data.len() { MSG_TRUNC } else { 0 },
             })
         })?;
+        if let Some(received) = &received {
+            let whole = received.message.unwrap_or(0);
+            self.base.move_peek_offset(if consume { whole } else { received.bytes }, !consume);
+        }
         match received {
             None if args.nonblocking => Err(Errno::EAGAIN),
             received => Ok(received.unwrap_or_default()),
@@ -188,7 +236,7 @@ impl Socket for UdpSocket {
 
     fn get_option(&self, level: i32, name: i32, len: usize) -> Result<Vec<u8>> {
         match (level, name) {
-            (SOL_SOCKET, _) => Err(Errno::ENOPROTOOPT),
+            (SOL_SOCKET | SOL_TCP, _) => Err(Errno::ENOPROTOOPT),
             (SOL_IP, IP_MTU) if self.udp.peer_addr().is_some() => Ok(65_535i32.to_ne_bytes().to_vec()),
             (SOL_IP, IP_MTU) => Err(Errno::ENOTCONN),
             _ => self.options.get_option(self.base.domain, level, name, len),
@@ -197,16 +245,29 @@ impl Socket for UdpSocket {
 
     fn set_option(&self, caller: Caller<'_>, level: i32, name: i32, value: &[u8]) -> Result<()> {
         match (level, name) {
-            (SOL_SOCKET, _) => Err(Errno::ENOPROTOOPT),
+            (SOL_SOCKET | SOL_TCP, _) => Err(Errno::ENOPROTOOPT),
             (SOL_IP, IP_ADD_MEMBERSHIP | IP_DROP_MEMBERSHIP) => {
                 self.udp.set_membership(decode_membership_v4(value)?, name == IP_ADD_MEMBERSHIP)
             }
             (SOL_IPV6, IPV6_JOIN_GROUP | IPV6_LEAVE_GROUP) if self.base.domain == AF_INET6 => {
                 self.udp.set_membership(decode_membership_v6(value)?, name == IPV6_JOIN_GROUP)
             }
+            (SOL_IP, MCAST_JOIN_GROUP | MCAST_LEAVE_GROUP) => {
+                self.udp.set_membership(decode_group_request(value, AF_INET)?, name == MCAST_JOIN_GROUP)
+            }
+            (SOL_IPV6, MCAST_JOIN_GROUP | MCAST_LEAVE_GROUP) if self.base.domain == AF_INET6 => {
+                self.udp.set_membership(decode_group_request(value, AF_INET6)?, name == MCAST_JOIN_GROUP)
+            }
+            (SOL_UDP, UDP_CORK) => {
+                self.options.set_option(caller, self.base.domain, level, name, value)?;
+                if self.options.get(level, name) == 0 { self.uncork() } else { Ok(()) }
+            }
             (SOL_IPV6, IPV6_V6ONLY) if self.udp.local_addr().is_some() => Err(Errno::EINVAL),
             _ => {
                 self.options.set_option(caller, self.base.domain, level, name, value)?;
+                if (level, name) == (SOL_IP, IP_TOS) {
+                    self.base.set_priority(priority_of(self.options.get(level, name)));
+                }
                 let wants = self.options.get(SOL_IP, IP_RECVERR) != 0
                     || self.options.get(SOL_IPV6, IPV6_RECVERR) != 0;
                 self.udp.mailbox.set_wants_reports(wants);
