@@ -72,6 +72,8 @@ pub struct Kernel {
     pub futexes: FutexTable,
     /// Where anonymous pipes have their inodes.
     pub pipefs: Arc<PipeFs>,
+    /// System V IPC.
+    pub ipc: crate::ipc::Ipc,
     /// Sockets and interfaces.
     pub net: crate::net::NetNs,
     /// When the sandbox was started: the zero of uptime.
@@ -176,6 +178,7 @@ impl Kernel {
             timers: TimerQueue::default(),
             futexes: FutexTable::default(),
             pipefs: Arc::default(),
+            ipc: crate::ipc::Ipc::default(),
             net: crate::net::NetNs::default(),
             started: Instant::now(),
             devpts: Mutex::default(),

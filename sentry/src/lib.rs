@@ -12,6 +12,7 @@ pub mod bpf;
 pub mod credentials;
 pub mod error;
 pub mod fs;
+pub mod ipc;
 pub mod kernel;
 pub mod limits;
 pub mod loader;

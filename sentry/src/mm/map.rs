@@ -7,7 +7,7 @@ use platform::{Backing as HostBacking, Context, Piece, Prot};
 
 use super::{
     MAX_MAP_COUNT, MMAP_MIN_ADDR, Mm, State, map_errno,
-    vma::{Backing, Vma, VmaFlags},
+    vma::{Backing, SharedMemory, Vma, VmaFlags},
 };
 use crate::{
     credentials::Caps,
@@ -54,6 +54,8 @@ pub struct MapRequest<'a> {
     pub flags: u32,
     pub file: Option<&'a Arc<File>>,
     pub offset: u64,
+    /// With `MAP_SHARED | MAP_ANONYMOUS`: this memory (shmat(2)) instead of new.
+    pub memory: Option<&'a Arc<SharedMemory>>,
 }
 
 /// What limits the caller.
@@ -114,6 +116,7 @@ impl Mm {
                 flags: MAP_PRIVATE | MAP_FIXED | anonymous,
                 file: offset.map(|_| file),
                 offset: offset.unwrap_or(0),
+                memory: None,
             };
             vmas.push(self.prepare(&state, &caller, &request)?);
         }
@@ -182,6 +185,12 @@ impl Mm {
         }
         let backing = match request.file {
             Some(file) => Backing::File { file: Arc::clone(file), offset: request.offset },
+            None if let Some(memory) = request.memory => {
+                if !request.prot.has(Prot::WRITE) {
+                    vma_flags |= VmaFlags::NO_WRITE;
+                }
+                Backing::SharedMemory { memory: Arc::clone(memory), offset: 0 }
+            }
             None if vma_flags.contains(VmaFlags::SHARED) => {
                 Backing::SharedMemory { memory: new_shared_memory(len)?, offset: 0 }
             }
@@ -214,6 +223,33 @@ impl Mm {
             return Err(Errno::ENOMEM);
         }
         self.unmap_locked(&mut state, context, range)
+    }
+
+    /// shmdt(2): removes what is left of the segment that was attached at `addr`; returns its identifier.
+    ///
+    /// # Errors
+    /// `EINVAL` if there is none.
+    pub fn detach(&self, context: &mut dyn Context, addr: u64) -> Result<i32> {
+        let mut state = self.state.lock();
+        state.begin();
+        let mut found: Option<(i32, Arc<SharedMemory>)> = None;
+        let mut pieces = Vec::new();
+        for vma in state.vmas.iter().filter(|vma| vma.range.start() >= addr) {
+            let Backing::SharedMemory { memory, offset } = &vma.backing else { continue };
+            let same = found.as_ref().is_none_or(|(_, first)| Arc::ptr_eq(first, memory));
+            if let Some(id) = memory.segment_id()
+                && same
+                && vma.range.start() - addr == *offset
+            {
+                pieces.push(vma.range);
+                found.get_or_insert_with(|| (id, Arc::clone(memory)));
+            }
+        }
+        let (id, _) = found.filter(|_| UserAddr(addr).is_page_aligned()).ok_or(Errno::EINVAL)?;
+        for piece in pieces {
+            self.unmap_locked(&mut state, context, piece)?;
+        }
+        Ok(id)
     }
 
     /// Removes every mapping in `range`, with the list locked.
@@ -436,10 +472,7 @@ fn check_limits(state: &State, limits: &Limits, vma: &Vma) -> Result<()> {
 
 /// Memory for `MAP_SHARED | MAP_ANONYMOUS`.
 fn new_shared_memory(len: u64) -> Result<Arc<super::vma::SharedMemory>> {
-    use std::sync::atomic::{AtomicU64, Ordering};
-    static NEXT_INO: AtomicU64 = AtomicU64::new(1);
-    let fd = host::memfd::create(c"shared", len)?;
-    Ok(Arc::new(super::vma::SharedMemory { fd, ino: NEXT_INO.fetch_add(1, Ordering::Relaxed) }))
+    Ok(Arc::new(super::vma::SharedMemory::new(len)?))
 }
 
 /// Makes the host mapping for `vma`; returns the mapping as it is to be recorded.

@@ -1,9 +1,16 @@
 //! Mappings (`struct vm_area_struct`) and the ordered set of them.
 
-use std::{collections::BTreeMap, os::fd::OwnedFd, sync::Arc};
+use std::{
+    collections::BTreeMap,
+    os::fd::OwnedFd,
+    sync::{
+        Arc, OnceLock,
+        atomic::{AtomicU64, Ordering},
+    },
+};
 
 use bitflags::bitflags;
-use linux_abi::PageRange;
+use linux_abi::{PageRange, Result};
 use platform::Prot;
 
 use crate::fs::file::File;
@@ -44,8 +51,56 @@ bitflags! {
 pub struct SharedMemory {
     /// The memfd that holds it.
     pub fd: OwnedFd,
+    /// Its number among all of its kind.
+    number: u64,
+    /// The System V segment it is.
+    pub segment: Option<Segment>,
+}
+
+/// What a System V segment is known by.
+#[derive(Debug)]
+pub struct Segment {
+    /// Its key when it was made.
+    pub key: i32,
+    id: OnceLock<i32>,
+}
+
+impl SharedMemory {
+    /// For `MAP_SHARED | MAP_ANONYMOUS`.
+    ///
+    /// # Errors
+    /// The host's.
+    pub fn new(len: u64) -> Result<SharedMemory> {
+        static NEXT: AtomicU64 = AtomicU64::new(1);
+        let fd = host::memfd::create(c"shared", len)?;
+        Ok(SharedMemory { fd, number: NEXT.fetch_add(1, Ordering::Relaxed), segment: None })
+    }
+
+    /// For shmget(2).
+    ///
+    /// # Errors
+    /// The host's.
+    pub fn for_segment(key: i32, len: u64) -> Result<SharedMemory> {
+        let segment = Some(Segment { key, id: OnceLock::new() });
+        Ok(SharedMemory { segment, ..SharedMemory::new(len)? })
+    }
+
+    /// The segment has got its identifier.
+    pub fn set_segment(&self, id: i32) {
+        if let Some(segment) = &self.segment {
+            let _ = segment.id.set(id);
+        }
+    }
+
+    /// The identifier of the segment it is.
+    pub fn segment_id(&self) -> Option<i32> {
+        self.segment.as_ref()?.id.get().copied()
+    }
+
     /// Its inode number, for /proc/PID/maps.
-    pub ino: u64,
+    pub fn ino(&self) -> u64 {
+        self.segment_id().map_or(self.number, |id| u64::from(id.unsigned_abs()))
+    }
 }
 
 /// What is behind a mapping.

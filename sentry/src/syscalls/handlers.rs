@@ -35,6 +35,7 @@ pub(super) use super::{
     },
     mknod::{mkdir, mkdirat, mknod, mknodat, rmdir},
     mount::{mount, pivot_root, umount2},
+    msg::{msgctl, msgget, msgrcv, msgsnd},
     open::{creat, open, openat, openat2},
     pidfd::{pidfd_getfd, pidfd_open, pidfd_send_signal},
     pipe::{pipe, pipe2},
@@ -50,7 +51,9 @@ pub(super) use super::{
         sched_setaffinity, sched_setattr, sched_setparam, sched_setscheduler, sched_yield, setpriority,
     },
     seccomp::seccomp,
+    sem::{semctl, semget, semop, semtimedop},
     sendfile::{copy_file_range, sendfile},
+    shm::{shmat, shmctl, shmdt, shmget},
     signal::{
         kill, pause, restart_syscall, rt_sigaction, rt_sigpending, rt_sigprocmask, rt_sigqueueinfo,
         rt_sigreturn, rt_sigsuspend, rt_sigtimedwait, rt_tgsigqueueinfo, sigaltstack, tgkill, tkill,

@@ -163,6 +163,9 @@ pub fn unshare(cx: &mut ThreadCx, flags: u64) -> SysResult<()> {
         let privileged = cx.task.capable(Caps::SYS_ADMIN);
         return Err(if privileged { Errno::EINVAL } else { Errno::EPERM }.into());
     }
+    if flags & CLONE_SYSVSEM != 0 {
+        crate::ipc::sem::end_undo(&cx.task);
+    }
     if flags & CLONE_FILES != 0 {
         let files = cx.task.files()?.duplicate();
         cx.task.set_files(Some(files));

@@ -44,6 +44,7 @@ pub fn mmap(
         flags,
         file: file.as_ref(),
         offset,
+        memory: None,
     };
     Ok(mm.mmap(&mut *cx.context, &Caller { limits: &limits, caps }, &request)?)
 }

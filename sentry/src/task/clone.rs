@@ -174,6 +174,9 @@ impl ThreadCx {
         if flags & CLONE_VM == 0 {
             *child.rseq.lock() = *parent.rseq.lock();
         }
+        if flags & CLONE_SYSVSEM != 0 {
+            crate::ipc::sem::share_undo(&parent, &child);
+        }
         *child.vfork_done.lock() = vfork;
         if flags & CLONE_CHILD_CLEARTID != 0 {
             child.clear_child_tid.store(request.child_tid.0, Ordering::Relaxed);

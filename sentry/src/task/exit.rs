@@ -51,6 +51,7 @@ impl ThreadCx {
         }
         // The host thread goes first: a parent that has waited must find the memory and threads gone.
         drop(self.context);
+        crate::ipc::sem::end_undo(&task);
         if let Some(files) = task.set_files(None) {
             crate::fs::close::close_all(&task, files);
         }

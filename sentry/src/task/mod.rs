@@ -81,6 +81,8 @@ pub struct Task {
     pub no_new_privs: AtomicBool,
     /// Which system calls it may make.
     pub seccomp: seccomp::Seccomp,
+    /// What its end does to semaphores.
+    pub sem_undo: crate::ipc::sem::Undo,
     /// `set_tid_address`, `CLONE_CHILD_CLEARTID`.
     pub clear_child_tid: AtomicU64,
     /// Head of the robust futex list, and its length argument.
@@ -263,6 +265,7 @@ impl Task {
             name: Mutex::new(init.name),
             no_new_privs: AtomicBool::new(init.no_new_privs),
             seccomp: seccomp::Seccomp::default(),
+            sem_undo: Mutex::default(),
             clear_child_tid: AtomicU64::new(0),
             robust_list: AtomicU64::new(0),
             futexes_left: AtomicBool::new(false),

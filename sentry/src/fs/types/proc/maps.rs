@@ -29,7 +29,7 @@ fn head(text: &mut String, vma: &Vma, heap: (u64, u64), task: &Task) {
             let attr = file.inode().and_then(|inode| inode.attr().ok());
             (*offset, attr.map_or(0, |attr| attr.dev), attr.map_or(0, |attr| attr.ino))
         }
-        Backing::SharedMemory { memory, offset } => (*offset, 1, memory.ino),
+        Backing::SharedMemory { memory, offset } => (*offset, 1, memory.ino()),
         Backing::Anonymous | Backing::Special(_) => (0, 0, 0),
     };
     let start = text.len();
@@ -49,7 +49,10 @@ fn head(text: &mut String, vma: &Vma, heap: (u64, u64), task: &Task) {
             Some(path) => String::from_utf8_lossy(&path_of(path, &task.fs().root())).into_owned(),
             None => String::new(),
         },
-        Backing::SharedMemory { .. } => "/dev/zero (deleted)".to_owned(),
+        Backing::SharedMemory { memory, .. } => match &memory.segment {
+            Some(segment) => format!("/SYSV{:08x} (deleted)", segment.key),
+            None => "/dev/zero (deleted)".to_owned(),
+        },
         Backing::Special(name) => (*name).to_owned(),
         Backing::Anonymous if vma.flags.contains(VmaFlags::STACK) => "[stack]".to_owned(),
         Backing::Anonymous

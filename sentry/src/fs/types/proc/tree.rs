@@ -3,7 +3,7 @@
 use linux_abi::Result;
 
 use super::{sysctl, system};
-use crate::{fs::inode::FileType, kernel::Kernel, net::proc as net, task::Task};
+use crate::{fs::inode::FileType, ipc::show, kernel::Kernel, net::proc as net, task::Task};
 
 /// A name and what is behind it.
 pub(super) struct Entry {
@@ -102,15 +102,9 @@ pub(super) static ROOT: &[Entry] = &[
 ];
 
 static SYSVIPC: &[Entry] = &[
-    text("msg", |_, _| {
-        b"       key      msqid perms      cbytes       qnum lspid lrpid   uid   gid  cuid  cgid      stime      rtime      ctime\n".to_vec()
-    }),
-    text("sem", |_, _| {
-        b"       key      semid perms      nsems   uid   gid  cuid  cgid      otime      ctime\n".to_vec()
-    }),
-    text("shm", |_, _| {
-        b"       key      shmid perms                  size  cpid  lpid nattch   uid   gid  cuid  cgid      atime      dtime      ctime                   rss                  swap\n".to_vec()
-    }),
+    text("msg", |kernel, _| show::msg(kernel)),
+    text("sem", |kernel, _| show::sem(kernel)),
+    text("shm", |kernel, _| show::shm(kernel)),
 ];
 
 /// /proc/PID/net.
@@ -224,7 +218,7 @@ static SYS_KERNEL: &[Entry] = &[
     constant!("randomize_va_space", "2"),
     constant!("sched_rr_timeslice_ms", "100"),
     constant!("seccomp", "0"),
-    constant!("sem", "32000\t1024000000\t500\t32000"),
+    constant!("sem", "32000\t1024000\t500\t32000"),
     constant!("shmall", "18446744073692774399"),
     constant!("shmmax", "18446744073692774399"),
     constant!("shmmni", "4096"),
