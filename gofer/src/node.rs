@@ -179,7 +179,7 @@ impl Node {
         if let Some(watch) = self.watch.get() {
             return Some(watch.number());
         }
-        let new = watches.add(own_fds, &*self.fd().ok()?).ok()?;
+        let new = watches.add(own_fds, &*self.fd().ok()?, self.kind).ok()?;
         Some(self.watch.get_or_init(|| new).number())
     }
 

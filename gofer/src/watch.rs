@@ -9,7 +9,7 @@
 
 use std::{collections::HashMap, os::fd::OwnedFd, sync::Arc};
 
-use gofer_proto::transport::errno;
+use gofer_proto::{FileKind, transport::errno};
 use linux_abi::{Errno, Result};
 use parking_lot::Mutex;
 use rustix::fs::inotify::{self, CreateFlags, WatchFlags};
@@ -47,14 +47,13 @@ impl Watches {
     }
 
     /// Watches the file behind `fd`. Fails where the user may not read the file, and when there are too many watches.
-    pub(crate) fn add(self: &Arc<Self>, own_fds: &OwnFds, fd: &OwnedFd) -> Result<Watch> {
+    pub(crate) fn add(self: &Arc<Self>, own_fds: &OwnFds, fd: &OwnedFd, kind: FileKind) -> Result<Watch> {
         let events = WatchFlags::ATTRIB
-            | WatchFlags::MODIFY
-            | WatchFlags::CREATE
-            | WatchFlags::DELETE
-            | WatchFlags::MOVED_FROM
-            | WatchFlags::MOVED_TO
-            | WatchFlags::DELETE_SELF;
+            | if kind == FileKind::Directory {
+                WatchFlags::CREATE | WatchFlags::DELETE | WatchFlags::MOVED_FROM | WatchFlags::MOVED_TO
+            } else {
+                WatchFlags::MODIFY
+            };
         let mut counts = self.counts.lock();
         if counts.len() >= MAX_WATCHES {
             return Err(Errno::ENOSPC);

@@ -419,6 +419,12 @@ fn listings() {
         assert_eq!((before.name, before.ino), (after.name, after.ino));
         assert_eq!(after.attr.unwrap().ino, after.ino);
     }
+    // Without a handle there are as many as fit, and the rest is behind the last of them.
+    let listed = client.list(gofer.root()).unwrap();
+    let names: Vec<_> = listed.iter().map(|entry| entry.name).collect();
+    assert_eq!(names, entries.iter().map(|entry| entry.name).collect::<Vec<_>>());
+    assert!(!listed.end && client.list(gofer.node("sub")).unwrap().end);
+    assert_eq!(client.list(gofer.node("file-0017")).unwrap_err(), Errno::ENOTDIR);
     // Behind the end there is nothing, as often as one asks.
     let mut cookie = 0;
     loop {
@@ -436,6 +442,46 @@ fn listings() {
     client.flush_released();
     assert_eq!(client.readdir(handle, 0, DirWants::Names).unwrap_err(), Errno::EBADF);
     assert_eq!(client.readdir(HandleId(gofer.root().0), 0, DirWants::Names).unwrap_err(), Errno::EBADF);
+}
+
+#[test]
+fn changes_are_told_before_they_can_be_heard_of() {
+    let dir = TempDir::new();
+    dir.mkdir("sub");
+    dir.write("sub/file", "");
+    let gofer = Gofer::in_jail(&[(dir.path(), WRITABLE)]);
+    let client = gofer.client();
+    // Nothing is watched before somebody wants to know.
+    let before = client.walk(gofer.root(), &[name("sub")]).unwrap();
+    assert_eq!(before.found[0].watch, None);
+    assert_eq!(client.changes(1).unwrap_err(), Errno::EINVAL);
+    let queue = client.changes(0).unwrap();
+    let events = || {
+        let mut buffer = [0; 4096];
+        let len = rustix::io::read(&queue, &mut buffer).unwrap_or(0);
+        (len > 0).then(|| u32::from_ne_bytes(buffer[..4].try_into().unwrap()))
+    };
+    let walk = client.walk(gofer.root(), &[name("sub"), name("file")]).unwrap();
+    let [sub, file] = [walk.found[0].watch.unwrap(), walk.found[1].watch.unwrap()];
+    assert_eq!(events(), None);
+    fs::write(dir.join("sub/other"), "").unwrap();
+    assert_eq!(events(), Some(sub));
+    fs::hard_link(dir.join("sub/file"), dir.join("link")).unwrap();
+    assert_eq!(events(), Some(file));
+    // Two references to a file share its watch, which ends with the last.
+    let again = client.walk(gofer.root(), &[name("sub"), name("file")]).unwrap();
+    assert_eq!(again.found[1].watch, Some(file));
+    client.release(&[again.found[1].node]);
+    client.flush_released();
+    client.statfs(gofer.root()).unwrap();
+    fs::write(dir.join("link"), "x").unwrap();
+    assert_eq!(events(), Some(file));
+    client.release(&[walk.found[1].node]);
+    client.flush_released();
+    client.statfs(gofer.root()).unwrap();
+    while events().is_some() {}
+    fs::write(dir.join("link"), "y").unwrap();
+    assert_eq!(events(), None);
 }
 
 #[test]

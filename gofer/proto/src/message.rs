@@ -109,6 +109,9 @@ requests! {
     /// From now on, reports changes of the files of root number `root` that the client has references to, as far as their
     /// file systems say (inotify(7)); to be asked for before [`Attach`](Request::Attach). -> nothing, and a descriptor: the queue
     27 Changes { root: u32 }
+    /// The first entries of a directory without opening it, as [`ReadDir`](Request::ReadDir) answers for a handle. What does not
+    /// fit is to be read through a handle.
+    28 List { node: NodeId }
 }
 
 /// renameat2(2), and which of the client's nodes it moves.

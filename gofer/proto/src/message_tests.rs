@@ -90,6 +90,7 @@ fn all() -> Vec<Request<'static>> {
         Request::AddConnection {},
         Request::Follow { cpu: 3 },
         Request::Changes { root: 1 },
+        Request::List { node },
     ]
 }
 

@@ -56,6 +56,7 @@ pub(crate) fn answer(server: &Server, request: Request<'_>, out: &mut Writer<'_>
         Request::ReadDir { handle, cookie, wants } => {
             readdir::readdir(server, handle, cookie, wants, out).map(|()| Reply::plain())
         }
+        Request::List { node } => readdir::list(server, node, out).map(|()| Reply::plain()),
         Request::ReadLink { node } => value(out, &walk::readlink(server, node)?),
         Request::StatFs { node } => value(out, &attr::statfs(server, node)?),
         Request::GetXattr { node, name } => value(out, &XattrValue(&xattr::get(server, node, name)?)),

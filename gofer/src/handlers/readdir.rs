@@ -3,12 +3,12 @@
 use std::{mem::MaybeUninit, os::fd::OwnedFd};
 
 use gofer_proto::{
-    DirEntry, DirWants, FileKind, HandleId, MAX_DIR_BATCH, Name,
+    DirEntry, DirWants, FileKind, HandleId, MAX_DIR_BATCH, Name, NodeId,
     transport::errno,
     wire::{Wire, Writer},
 };
 use linux_abi::Result;
-use rustix::fs::{FileType, RawDir, RawDirEntry, SeekFrom};
+use rustix::fs::{FileType, OFlags, RawDir, RawDirEntry, SeekFrom};
 
 use crate::{resolve, server::Server, table::Reader};
 
@@ -27,10 +27,22 @@ pub(super) fn readdir(
 ) -> Result<()> {
     let directory = server.table.directory(handle)?;
     let mut reader = directory.reader.lock();
-    let Reader { fd, position } = &mut *reader;
-    if position.take() != Some(cookie) {
-        rustix::fs::seek(&*fd, SeekFrom::Start(cookie)).map_err(errno)?;
+    if reader.position.take() != Some(cookie) {
+        rustix::fs::seek(&reader.fd, SeekFrom::Start(cookie)).map_err(errno)?;
     }
+    read_on(&mut reader, wants, out)
+}
+
+/// The first entries of a directory that is opened for this only.
+pub(super) fn list(server: &Server, id: NodeId, out: &mut Writer<'_>) -> Result<()> {
+    let node = super::directory(server, id)?;
+    let fd = server.own_fds.reopen(&*node.fd()?, OFlags::DIRECTORY)?;
+    read_on(&mut Reader { fd, position: None }, DirWants::Names, out)
+}
+
+/// As many entries as fit, from where the descriptor stands.
+fn read_on(reader: &mut Reader, wants: DirWants, out: &mut Writer<'_>) -> Result<()> {
+    let Reader { fd, position } = reader;
     let start = out.mark();
     let used = |out: &Writer<'_>| out.mark().saturating_sub(start);
     let mut buffer = [MaybeUninit::uninit(); HOST_BATCH];

@@ -16,9 +16,12 @@ use super::{
     inotify_hook,
     path::Path,
     permission::{self, Access},
-    walk::{Last, Lookup, Parent, lookup_child_locked, parent_of},
+    walk::{Last, Lookup, NAME_MAX, Parent, lookup_child_locked, parent_of},
 };
-use crate::{credentials::Caps, task::Task};
+use crate::{
+    credentials::{Caps, Credentials},
+    task::Task,
+};
 
 /// A node to be made: kind and permission bits (umask not yet applied), and what its kind needs.
 #[derive(Clone, Copy)]
@@ -44,12 +47,15 @@ pub fn make(task: &Task, dirfd: i32, path: &[u8], node: &Node<'_>) -> Result<Pat
     let Parent { dir, last, trailing_slash } = parent_of(task, dirfd, path, Lookup::empty())?;
     let Last::Name(name) = last else { return Err(Errno::EEXIST) };
     let _entries = dir.inode().common().write_lock.lock();
-    expect_free(task, &dir, &name, trailing_slash && node.kind != FileType::Directory)?;
-    dir.mount.want_write()?;
     let creds = task.creds();
-    permission::may_create(&creds, &dir)?;
     let device = matches!(node.kind, FileType::CharDevice | FileType::BlockDevice);
     let whiteout = node.kind == FileType::CharDevice && node.rdev == 0;
+    let bad_slash = trailing_slash && node.kind != FileType::Directory;
+    if device || bad_slash || !refuses_itself(&creds, &dir, &name) {
+        expect_free(task, &dir, &name, bad_slash)?;
+    }
+    dir.mount.want_write()?;
+    permission::may_create(&creds, &dir)?;
     if device && !whiteout && !creds.capable(Caps::MKNOD) {
         return Err(Errno::EPERM);
     }
@@ -80,6 +86,16 @@ fn expect_free(task: &Task, dir: &Path, name: &[u8], bad_slash: bool) -> Result<
     }
 }
 
+/// Whether the filesystem may be asked to make `name` in `dir` at once: nothing but `EEXIST` can be wrong, which it says itself, and
+/// to look first would take long.
+pub(super) fn refuses_itself(creds: &Credentials, dir: &Path, name: &[u8]) -> bool {
+    dir.inode().is_remote()
+        && dir.dentry.child(name).is_none()
+        && name.len() <= NAME_MAX
+        && dir.mount.want_write().is_ok()
+        && permission::may_create(creds, dir).is_ok()
+}
+
 /// Gives the file at `old` another name.
 ///
 /// # Errors
@@ -88,12 +104,16 @@ pub fn link(task: &Task, old: &Path, dirfd: i32, path: &[u8]) -> Result<()> {
     let Parent { dir, last, trailing_slash } = parent_of(task, dirfd, path, Lookup::empty())?;
     let Last::Name(name) = last else { return Err(Errno::EEXIST) };
     let _entries = dir.inode().common().write_lock.lock();
-    expect_free(task, &dir, &name, trailing_slash)?;
+    let creds = task.creds();
+    let bad_target = !Arc::ptr_eq(&old.mount, &dir.mount) || old.inode().kind() == FileType::Directory;
+    if trailing_slash || bad_target || !refuses_itself(&creds, &dir, &name) {
+        expect_free(task, &dir, &name, trailing_slash)?;
+    }
     dir.mount.want_write()?;
     if !Arc::ptr_eq(&old.mount, &dir.mount) {
         return Err(Errno::EXDEV);
     }
-    permission::may_create(&task.creds(), &dir)?;
+    permission::may_create(&creds, &dir)?;
     if old.inode().kind() == FileType::Directory {
         return Err(Errno::EPERM);
     }

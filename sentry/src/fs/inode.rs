@@ -238,6 +238,21 @@ pub trait Inode: Any + Send + Sync {
         Err(Errno::ENOTDIR)
     }
 
+    /// As [`Inode::lookup`], for an entry that is opened for reading next if its permissions allow it: a filesystem for which both
+    /// take long may do them at once.
+    ///
+    /// # Errors
+    /// As [`Inode::lookup`].
+    fn lookup_to_open(&self, task: &Task, name: &[u8]) -> Result<Arc<dyn Inode>> {
+        self.lookup(task, name)
+    }
+
+    /// Whether to look up a name before making it takes long: then [`Inode::create`] and [`Inode::link`] are asked at once, if
+    /// nothing else can be wrong.
+    fn is_remote(&self) -> bool {
+        false
+    }
+
     /// Makes a new entry. Atomic: `EEXIST` if the name is taken.
     ///
     /// # Errors

@@ -14,6 +14,7 @@ use linux_abi::{
 use super::{
     dentry::Dentry,
     describe,
+    entries::refuses_itself,
     file::{File, FileCx, FileOps, WriteAccess},
     inode::{FileType, Inode, SetAttr},
     inotify_hook,
@@ -114,8 +115,9 @@ impl OpenHow {
 /// # Errors
 /// Those of openat2(2); may be interrupted while it waits for the other end of a FIFO.
 pub fn open(task: &Task, dirfd: i32, path: &[u8], how: &OpenHow) -> SysResult<Arc<File>> {
-    let lookup = how.lookup();
+    let mut lookup = how.lookup();
     let flags = how.flags;
+    lookup.set(Lookup::OPEN, flags & (O_PATH | O_CREAT | TMPFILE_BIT | O_DIRECTORY | O_ACCMODE) == 0);
     let mut walker = Walker::new(task, task.creds(), dirfd, path, lookup)?;
     if flags & O_PATH != 0 {
         let file = File::opened(Box::new(PathFile), flags & !(O_LARGEFILE | O_CLOEXEC), walker.finish()?);
@@ -139,9 +141,13 @@ pub fn open(task: &Task, dirfd: i32, path: &[u8], how: &OpenHow) -> SysResult<Ar
         if walker.trailing_slash() {
             return Err(Errno::EISDIR.into());
         }
-        let (found, created) = match walker.lookup(name) {
-            Err(Errno::ENOENT) => create(task, &walker, name, how)?,
-            found => (found?, false),
+        let (found, created) = if flags & O_EXCL != 0 && refuses_itself(&task.creds(), walker.place(), name) {
+            create(task, &walker, name, how)?
+        } else {
+            match walker.lookup(name) {
+                Err(Errno::ENOENT) => create(task, &walker, name, how)?,
+                found => (found?, false),
+            }
         };
         if created {
             // Whatever its mode says, its maker may use it as asked.
@@ -173,11 +179,13 @@ fn create(task: &Task, walker: &Walker<'_>, name: &[u8], how: &OpenHow) -> Resul
     let dir = walker.place();
     let mount = Arc::clone(&dir.mount);
     let _entries = dir.inode().common().write_lock.lock();
-    match lookup_child_locked(task, dir, name) {
-        Err(Errno::ENOENT) => {}
-        found => return Ok((super::mount::cross(Path { mount, dentry: found? }), false)),
-    }
     let creds = task.creds();
+    if how.flags & O_EXCL == 0 || !refuses_itself(&creds, dir, name) {
+        match lookup_child_locked(task, dir, name) {
+            Err(Errno::ENOENT) => {}
+            found => return Ok((super::mount::cross(Path { mount, dentry: found? }), false)),
+        }
+    }
     dir.mount.want_write()?;
     permission::may_create(&creds, dir)?;
     let perm = how.mode & !task.fs().umask();

@@ -49,8 +49,18 @@ bitflags::bitflags! {
         const IN_ROOT = 1 << 7;
         /// `RESOLVE_CACHED`.
         const CACHED = 1 << 8;
+        /// The file is opened for reading next.
+        const OPEN = 1 << 9;
         const SCOPED = Self::BENEATH.bits() | Self::IN_ROOT.bits();
     }
+}
+
+/// What a name is looked up for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Purpose {
+    Any,
+    /// To be opened for reading.
+    Open,
 }
 
 /// The last component of a path.
@@ -216,7 +226,7 @@ impl<'a> Walker<'a> {
                 return Ok(Some(component.last));
             }
             self.from = component.end;
-            self.step(&component.last, true)?;
+            self.step(&component.last, true, Purpose::Any)?;
             if self.at.inode().kind() != FileType::Directory {
                 return Err(Errno::ENOTDIR);
             }
@@ -231,7 +241,8 @@ impl<'a> Walker<'a> {
     pub fn walk_last(&mut self, last: &Last) -> Result<()> {
         self.from = self.peek().map_or(self.rest.len(), |component| component.end);
         let follow = self.must_be_dir || self.flags.contains(Lookup::FOLLOW);
-        self.step(last, follow)
+        let purpose = if self.flags.contains(Lookup::OPEN) { Purpose::Open } else { Purpose::Any };
+        self.step(last, follow, purpose)
     }
 
     /// Follows the symbolic link `link`, which the caller found as the last component.
@@ -275,12 +286,16 @@ impl<'a> Walker<'a> {
     /// # Errors
     /// `ENAMETOOLONG`, `ENOENT`, `EXDEV`.
     pub fn lookup(&self, name: &[u8]) -> Result<Path> {
+        self.lookup_for(name, Purpose::Any)
+    }
+
+    fn lookup_for(&self, name: &[u8], purpose: Purpose) -> Result<Path> {
         if self.flags.contains(Lookup::CACHED)
             && (self.at.dentry.child(name).is_none() || !self.at.inode().cacheable())
         {
             return Err(Errno::EAGAIN);
         }
-        let dentry = lookup_child(self.task, &self.at, name)?;
+        let dentry = lookup_child(self.task, &self.at, name, purpose)?;
         let mount = Arc::clone(&self.at.mount);
         if dentry.mounts.load(Ordering::Acquire) == 0 {
             return Ok(Path { mount, dentry });
@@ -318,12 +333,12 @@ impl<'a> Walker<'a> {
         check(&self.creds, &inode.access_attr()?, Access::EXEC)
     }
 
-    fn step(&mut self, component: &Last, follow: bool) -> Result<()> {
+    fn step(&mut self, component: &Last, follow: bool, purpose: Purpose) -> Result<()> {
         match component {
             Last::Root | Last::Dot => Ok(()),
             Last::DotDot => self.up(),
             Last::Name(name) => {
-                let child = self.lookup(name)?;
+                let child = self.lookup_for(name, purpose)?;
                 if follow && child.inode().kind() == FileType::Symlink {
                     self.follow(&child)
                 } else {
@@ -392,13 +407,13 @@ impl<'a> Walker<'a> {
 ///
 /// # Errors
 /// `ENAMETOOLONG`, `ENOENT`.
-pub fn lookup_child(task: &Task, dir: &Path, name: &[u8]) -> Result<Arc<Dentry>> {
+pub fn lookup_child(task: &Task, dir: &Path, name: &[u8], purpose: Purpose) -> Result<Arc<Dentry>> {
     if let Some(cached) = cached_child(dir, name) {
         return Ok(cached);
     }
     // Removals hold this lock too: what was found cannot be gone before it is in the tree of dentries.
     let _entries = dir.inode().common().write_lock.lock();
-    lookup_child_locked(task, dir, name)
+    lookup_child_locked_for(task, dir, name, purpose)
 }
 
 /// As [`lookup_child`], for callers that hold the directory's `write_lock`.
@@ -406,13 +421,20 @@ pub fn lookup_child(task: &Task, dir: &Path, name: &[u8]) -> Result<Arc<Dentry>>
 /// # Errors
 /// As [`lookup_child`].
 pub fn lookup_child_locked(task: &Task, dir: &Path, name: &[u8]) -> Result<Arc<Dentry>> {
+    lookup_child_locked_for(task, dir, name, Purpose::Any)
+}
+
+fn lookup_child_locked_for(task: &Task, dir: &Path, name: &[u8], purpose: Purpose) -> Result<Arc<Dentry>> {
     if let Some(cached) = cached_child(dir, name) {
         return Ok(cached);
     }
     if name.len() > NAME_MAX {
         return Err(Errno::ENAMETOOLONG);
     }
-    let inode = dir.inode().lookup(task, name)?;
+    let inode = match purpose {
+        Purpose::Any => dir.inode().lookup(task, name)?,
+        Purpose::Open => dir.inode().lookup_to_open(task, name)?,
+    };
     let dentry = dir.dentry.adopt(name, inode);
     if dir.inode().cacheable() {
         task.kernel.dentries.keep(Arc::clone(&dentry));

@@ -165,6 +165,11 @@ impl Client {
         self.call_long(&Request::ReadDir { handle, cookie, wants }, DirBatch::new)
     }
 
+    /// The first entries of a directory, without attributes. What does not fit is to be had from an open one.
+    pub fn list(&self, node: NodeId) -> Result<DirBatch> {
+        self.call_long(&Request::List { node }, DirBatch::new)
+    }
+
     /// The target of a symbolic link.
     pub fn readlink(&self, node: NodeId) -> Result<Box<[u8]>> {
         self.ask::<LinkText>(&Request::ReadLink { node }).map(|text| text.0)

@@ -175,17 +175,16 @@ impl Known {
             return;
         }
         self.count += 1;
-        let inodes = self.watched.get(&watch).into_iter().flatten().filter_map(Weak::upgrade);
-        let before = used.len();
-        used.extend(inodes);
-        for inode in used.iter().skip(before) {
+        let inodes = self.watched.get(&watch).into_iter().flatten();
+        for inode in inodes.filter_map(Weak::upgrade) {
             if event & ENTRY != 0 {
-                inode.entry_changed(name);
+                used.extend(inode.entry_changed(name));
             } else if event & IN_IGNORED != 0 {
                 inode.unwatched(watch);
             } else {
                 inode.attributes_changed(event & IN_MODIFY != 0);
             }
+            used.push(inode);
         }
         if event & IN_IGNORED != 0 {
             self.watched.remove(&watch);

@@ -7,8 +7,8 @@ use std::{
 };
 
 use gofer_proto::{
-    Attr as ProtoAttr, LinkTarget, Name, NodeId, OpenFlags, Opened, RenameFlags, Unlink, WalkEnd, Walked,
-    XattrFlags, XattrName, message::Rename,
+    Attr as ProtoAttr, LinkTarget, Name, NodeId, OpenFlags, Opened, RenameFlags, Unlink, Walk, WalkEnd,
+    Walked, XattrFlags, XattrName, message::Rename,
 };
 use linux_abi::{
     Errno, Result,
@@ -137,15 +137,20 @@ impl GoferInode {
         known.access_current &= contents;
     }
 
-    /// Somebody changed the entry `name`.
-    pub(super) fn entry_changed(&self, name: &[u8]) {
+    /// Somebody changed the entry `name`. What it meant has changed, too (a removed directory has no links); it is returned for
+    /// the caller to drop.
+    pub(super) fn entry_changed(&self, name: &[u8]) -> Option<Arc<GoferInode>> {
         let forgotten = {
             let mut names = self.names.lock();
             names.listing_is_current = false;
             names.known.remove(name)
         };
-        drop(forgotten);
         self.attr.lock().current = false;
+        let meant = forgotten.flatten()?.upgrade()?;
+        if !self.exclusive() {
+            meant.attr.lock().current = false;
+        }
+        Some(meant)
     }
 
     /// Events were lost.
@@ -231,10 +236,15 @@ impl GoferInode {
         let Opened::File(descriptor) = self.fs.client.open(self.node, flags)? else {
             return Err(Errno::EISDIR);
         };
+        Ok(self.opened(&mut slot, descriptor))
+    }
+
+    /// Keeps a descriptor for whoever opens the file next.
+    fn opened(&self, slot: &mut Weak<OwnedFd>, descriptor: OwnedFd) -> Arc<OwnedFd> {
         let descriptor = Arc::new(descriptor);
         *slot = Arc::downgrade(&descriptor);
         self.fs.keep(&descriptor);
-        Ok(descriptor)
+        descriptor
     }
 
     /// The entry `name`.
@@ -242,6 +252,31 @@ impl GoferInode {
     /// # Errors
     /// `ENOENT`, `ENOTDIR`, the gofer's.
     pub fn find(&self, name: &[u8]) -> Result<Arc<GoferInode>> {
+        self.find_by(name, |name| self.fs.client.walk(self.node, &[name]))
+    }
+
+    /// As [`GoferInode::find`]; a regular file comes with a descriptor for reading, if the gofer may read it.
+    ///
+    /// # Errors
+    /// As [`GoferInode::find`].
+    pub fn find_to_open(&self, name: &[u8]) -> Result<Arc<GoferInode>> {
+        let mut opened = None;
+        let found = self.find_by(name, |name| {
+            let mut walk = self.fs.client.walk_open(self.node, &[name], OpenFlags::empty())?;
+            opened = walk.opened.take();
+            Ok(walk)
+        });
+        match (opened, &found) {
+            (Some(Ok(Opened::File(descriptor))), Ok(inode)) => {
+                inode.opened(&mut inode.reader.lock(), descriptor);
+            }
+            (Some(Ok(Opened::Directory(handle))), _) => self.fs.client.close(handle),
+            _ => {}
+        }
+        found
+    }
+
+    fn find_by(&self, name: &[u8], walk: impl FnOnce(Name<'_>) -> Result<Walk>) -> Result<Arc<GoferInode>> {
         if self.kind != FileType::Directory {
             return Err(Errno::ENOTDIR);
         }
@@ -252,7 +287,7 @@ impl GoferInode {
         }
         let name = Name::new(name)?;
         let since = self.fs.moment();
-        let walk = self.fs.client.walk(self.node, &[name])?;
+        let walk = walk(name)?;
         let found = match (walk.found.first(), walk.end) {
             (Some(walked), _) => Ok(*walked),
             (None, WalkEnd::Failed(errno)) => Err(errno),
@@ -468,6 +503,15 @@ impl Inode for GoferInode {
         Ok(found)
     }
 
+    fn lookup_to_open(&self, _task: &Task, name: &[u8]) -> Result<Arc<dyn Inode>> {
+        let found = self.find_to_open(name)?;
+        Ok(found)
+    }
+
+    fn is_remote(&self) -> bool {
+        true
+    }
+
     fn create(&self, name: &[u8], node: &NewNode<'_>) -> Result<Arc<dyn Inode>> {
         let client = &self.fs.client;
         let entry = Name::new(name)?;
@@ -488,9 +532,8 @@ impl Inode for GoferInode {
         };
         let (walked, descriptor) = self.expected(expected, made)?;
         let inode = self.made(name, &walked, since)?;
-        if let Some(descriptor) = descriptor.map(Arc::new) {
-            *inode.writer.lock() = Arc::downgrade(&descriptor);
-            self.fs.keep(&descriptor);
+        if let Some(descriptor) = descriptor {
+            inode.opened(&mut inode.writer.lock(), descriptor);
         }
         Ok(inode)
     }

@@ -35,28 +35,33 @@ impl Drop for Handle<'_> {
 impl Listing {
     /// Lists `node`.
     pub(super) fn take(client: &Client, node: NodeId) -> Result<Arc<Listing>> {
-        let Opened::Directory(handle) = client.open(node, OpenFlags::DIRECTORY)? else {
-            return Err(Errno::ENOTDIR);
-        };
-        let handle = Handle(client, handle);
         let mut entries: Vec<Entry> = Vec::new();
-        let mut cookie = 0;
+        let mut batch = client.list(node)?;
+        let mut handle = None;
         loop {
-            let batch = client.readdir(handle.1, cookie, DirWants::Names)?;
             let before = entries.len();
-            for entry in batch.iter() {
-                cookie = entry.cookie;
-                entries.push(Entry {
-                    name: entry.name.as_bytes().into(),
-                    ino: entry.ino,
-                    kind: convert::kind(entry.kind),
-                    cookie,
-                });
-            }
+            entries.extend(batch.iter().map(|entry| Entry {
+                name: entry.name.as_bytes().into(),
+                ino: entry.ino,
+                kind: convert::kind(entry.kind),
+                cookie: entry.cookie,
+            }));
+            let last = entries.last().map_or(0, |entry| entry.cookie);
             if batch.end || entries.len() == before || entries.len() >= MAX_ENTRIES {
                 entries.shrink_to_fit();
                 return Ok(Arc::new(Listing(entries)));
             }
+            let open = match &handle {
+                Some(Handle(_, open)) => *open,
+                None => {
+                    let Opened::Directory(open) = client.open(node, OpenFlags::DIRECTORY)? else {
+                        return Err(Errno::ENOTDIR);
+                    };
+                    handle = Some(Handle(client, open));
+                    open
+                }
+            };
+            batch = client.readdir(open, last, DirWants::Names)?;
         }
     }
 

@@ -7,7 +7,7 @@ use linux_abi::{
     fcntl::{RENAME_EXCHANGE, RENAME_NOREPLACE, RENAME_WHITEOUT},
 };
 
-use super::{OverlayInode, directory::Change, inode::answer};
+use super::{Lower, OverlayInode, directory::Change, inode::answer};
 use crate::fs::inode::{DirEntry, FileType, Inode, NewNode};
 
 /// Where the positions of added names begin in a listing; below are those of the lower directory.
@@ -21,13 +21,29 @@ impl OverlayInode {
     /// # Errors
     /// `ENOENT`, `ENOTDIR`, the lower filesystem's.
     pub fn find(&self, name: &[u8]) -> Result<Arc<OverlayInode>> {
+        self.find_by(name, |lower| lower.find(name))
+    }
+
+    /// As [`OverlayInode::find`], for an entry that is opened for reading next.
+    ///
+    /// # Errors
+    /// As [`OverlayInode::find`].
+    pub(super) fn find_to_open(&self, name: &[u8]) -> Result<Arc<OverlayInode>> {
+        self.find_by(name, |lower| lower.find_to_open(name))
+    }
+
+    fn find_by(
+        &self,
+        name: &[u8],
+        find: impl FnOnce(&Arc<dyn Lower>) -> Result<Arc<dyn Lower>>,
+    ) -> Result<Arc<OverlayInode>> {
         if self.kind() != FileType::Directory {
             return Err(Errno::ENOTDIR);
         }
         if let Some(change) = self.changes.read().get(name) {
             return answer(change);
         }
-        let lower = self.lower().ok_or(Errno::ENOENT)?.find(name)?;
+        let lower = find(self.lower().ok_or(Errno::ENOENT)?)?;
         Ok(self.overlay()?.wrap(lower))
     }
 

@@ -202,6 +202,11 @@ impl Inode for OverlayInode {
         Ok(found)
     }
 
+    fn lookup_to_open(&self, _task: &Task, name: &[u8]) -> Result<Arc<dyn Inode>> {
+        let found = self.find_to_open(name)?;
+        Ok(found)
+    }
+
     fn create(&self, name: &[u8], node: &NewNode<'_>) -> Result<Arc<dyn Inode>> {
         let made = self.make(name, node)?;
         Ok(made)

@@ -17,6 +17,14 @@ pub trait Lower: Inode {
     /// `ENOENT`.
     fn find(&self, name: &[u8]) -> Result<Arc<dyn Lower>>;
 
+    /// As [`Lower::find`], for an entry that is opened for reading next.
+    ///
+    /// # Errors
+    /// As [`Lower::find`].
+    fn find_to_open(&self, name: &[u8]) -> Result<Arc<dyn Lower>> {
+        self.find(name)
+    }
+
     /// Gives every entry of a directory to `emit` (name, inode number, kind), always in the same order, until it returns
     /// false.
     ///
@@ -40,6 +48,11 @@ pub trait Lower: Inode {
 impl Lower for GoferInode {
     fn find(&self, name: &[u8]) -> Result<Arc<dyn Lower>> {
         let found = GoferInode::find(self, name)?;
+        Ok(found)
+    }
+
+    fn find_to_open(&self, name: &[u8]) -> Result<Arc<dyn Lower>> {
+        let found = GoferInode::find_to_open(self, name)?;
         Ok(found)
     }
 
