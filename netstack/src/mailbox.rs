@@ -17,7 +17,10 @@ use std::{
 use linux_abi::{Errno, Result};
 use parking_lot::Mutex;
 
-use crate::notify::{Notify, Ready};
+use crate::{
+    notify::{Notify, Ready},
+    stream::{ChunkPool, Held},
+};
 
 /// What a message costs of a receive buffer besides its bytes.
 pub const OVERHEAD: usize = 512;
@@ -60,7 +63,8 @@ pub struct Report {
 }
 
 struct Queue<T> {
-    letters: VecDeque<T>,
+    /// Each with its part of the memory of all sockets.
+    letters: VecDeque<(T, Held)>,
     bytes: usize,
     closed: bool,
     reports: VecDeque<Report>,
@@ -77,10 +81,12 @@ pub struct Mailbox<T> {
     wants_reports: AtomicBool,
     limit: AtomicUsize,
     drops: AtomicUsize,
+    pool: Arc<ChunkPool>,
 }
 
-impl<T: Letter> Default for Mailbox<T> {
-    fn default() -> Mailbox<T> {
+impl<T: Letter> Mailbox<T> {
+    /// An empty one, whose messages take memory of `pool`.
+    pub fn new(pool: &Arc<ChunkPool>) -> Mailbox<T> {
         let queue = Queue { letters: VecDeque::new(), bytes: 0, closed: false, reports: VecDeque::new() };
         Mailbox {
             queue: Mutex::new(queue),
@@ -91,11 +97,10 @@ impl<T: Letter> Default for Mailbox<T> {
             wants_reports: AtomicBool::new(false),
             limit: AtomicUsize::new(212_992),
             drops: AtomicUsize::new(0),
+            pool: Arc::clone(pool),
         }
     }
-}
 
-impl<T: Letter> Mailbox<T> {
     /// Sets who is told of changes; once.
     pub fn set_notify(&self, notify: Arc<dyn Notify>) {
         let _ = self.notify.set(notify);
@@ -181,17 +186,20 @@ impl<T: Letter> Mailbox<T> {
     pub fn deliver(&self, letter: T) {
         let cost = letter.len() + OVERHEAD;
         {
+            let held = self.pool.hold(cost);
             let mut queue = self.queue.lock();
             if queue.closed {
                 return;
             }
-            if queue.bytes + cost > self.limit.load(Ordering::Relaxed) && !queue.letters.is_empty() {
+            let limit = self.pool.limit_now(self.limit.load(Ordering::Relaxed));
+            let fits = queue.bytes + cost <= limit || queue.letters.is_empty();
+            let Some(held) = held.ok().filter(|_| fits) else {
                 drop(queue);
                 self.count_drop();
                 return;
-            }
+            };
             queue.bytes += cost;
-            queue.letters.push_back(letter);
+            queue.letters.push_back((letter, held));
         }
         self.announce(Ready::READ);
     }
@@ -231,9 +239,9 @@ impl<T: Letter> Mailbox<T> {
             let mut queue = self.queue.lock();
             let front = if consume {
                 skip = 0;
-                queue.letters.pop_front()
+                queue.letters.pop_front().map(|(letter, _)| letter)
             } else {
-                let mut letters = queue.letters.iter();
+                let mut letters = queue.letters.iter().map(|(letter, _)| letter);
                 letters
                     .find(|letter| {
                         letter.len() > skip || skip == 0 || {
@@ -253,7 +261,7 @@ impl<T: Letter> Mailbox<T> {
 
     /// Length of the first message, if there is one (`SIOCINQ`).
     pub fn first_len(&self) -> Option<usize> {
-        self.queue.lock().letters.front().map(Letter::len)
+        self.queue.lock().letters.front().map(|(letter, _)| letter.len())
     }
 
     /// Bytes accounted, for /proc/net.

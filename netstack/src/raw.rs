@@ -125,7 +125,7 @@ impl Stack {
             kind,
             v6,
             state: Mutex::default(),
-            mailbox: Mailbox::default(),
+            mailbox: Mailbox::new(self.pool()),
             icmp_filter: Default::default(),
             owner: AtomicU64::new(owner),
         });

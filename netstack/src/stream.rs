@@ -41,17 +41,46 @@ impl Meta for () {
     }
 }
 
-/// Memory in chunks beyond which streams get little each (as `tcp_mem` does for TCP).
+/// Memory beyond which each socket gets little, unless a pool is told otherwise (as `tcp_mem` does for TCP).
 const PRESSURE: usize = 256 << 20;
-/// What a stream may hold then.
+/// What a stream, or a sender of datagrams, may hold then.
 const LIMIT_UNDER_PRESSURE: usize = CHUNK;
 
-/// Where the memory of all streams of a stack comes from. Keeps some large chunks between uses, so that streams need neither
-/// allocate nor clear them, and counts what is in use.
-#[derive(Default)]
+/// Where the memory of all sockets of a stack comes from. Keeps some large chunks between uses, so that streams need neither
+/// allocate nor clear them, and counts what is in use. Under pressure each socket gets little; at twice that, nothing.
 pub struct ChunkPool {
     free: Mutex<Vec<Box<[u8]>>>,
     in_use: AtomicUsize,
+    pressure: AtomicUsize,
+}
+
+impl Default for ChunkPool {
+    fn default() -> ChunkPool {
+        ChunkPool {
+            free: Mutex::default(),
+            in_use: AtomicUsize::new(0),
+            pressure: AtomicUsize::new(PRESSURE),
+        }
+    }
+}
+
+/// Memory of a pool that is not a chunk; given back when dropped.
+#[derive(Debug)]
+pub struct Held {
+    pool: Arc<ChunkPool>,
+    bytes: usize,
+}
+
+impl Drop for Held {
+    fn drop(&mut self) {
+        self.pool.in_use.fetch_sub(self.bytes, Ordering::Relaxed);
+    }
+}
+
+impl std::fmt::Debug for ChunkPool {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("ChunkPool").field("in_use", &self.in_use()).finish_non_exhaustive()
+    }
 }
 
 impl ChunkPool {
@@ -68,8 +97,37 @@ impl ChunkPool {
         self.in_use.load(Ordering::Relaxed)
     }
 
+    /// Sets how many bytes are so many that each socket gets little.
+    pub fn set_pressure(&self, bytes: usize) {
+        self.pressure.store(bytes, Ordering::Relaxed);
+    }
+
     fn is_pressed(&self) -> bool {
-        self.in_use() > PRESSURE
+        self.in_use() > self.pressure.load(Ordering::Relaxed)
+    }
+
+    /// What a sender of datagrams may have in flight whose limit is `limit`.
+    pub fn limit_now(&self, limit: usize) -> usize {
+        if self.is_pressed() { limit.min(LIMIT_UNDER_PRESSURE) } else { limit }
+    }
+
+    /// Fails when there is no memory for anybody.
+    ///
+    /// # Errors
+    /// `ENOBUFS`.
+    fn available(&self) -> Result<()> {
+        let most = self.pressure.load(Ordering::Relaxed).saturating_mul(2);
+        if self.in_use() > most { Err(Errno::ENOBUFS) } else { Ok(()) }
+    }
+
+    /// Counts the memory of a datagram.
+    ///
+    /// # Errors
+    /// `ENOBUFS` if there is none left.
+    pub fn hold(self: &Arc<Self>, bytes: usize) -> Result<Held> {
+        self.available()?;
+        self.in_use.fetch_add(bytes, Ordering::Relaxed);
+        Ok(Held { pool: Arc::clone(self), bytes })
     }
 }
 
@@ -220,7 +278,8 @@ impl<M: Meta> ByteStream<M> {
     /// Appends at most [`CHUNK`] of up to `max` bytes that `fill` puts into the buffer it is given. `meta` is taken if any were.
     ///
     /// # Errors
-    /// `EAGAIN` without room, `EPIPE` when the stream is closed at either end, or `fill`'s.
+    /// `EAGAIN` without room, `EPIPE` when the stream is closed at either end, `ENOBUFS` when all streams together hold
+    /// too much, or `fill`'s.
     pub fn write(
         &self,
         max: usize,
@@ -239,6 +298,7 @@ impl<M: Meta> ByteStream<M> {
                 return Err(Errno::EAGAIN);
             }
             let want = max.min(room).min(CHUNK);
+            self.pool.available()?;
             state.reserved += want;
             want
         };

@@ -54,7 +54,7 @@ impl Stack {
             me: Weak::clone(me),
             with_link,
             protocol: AtomicU32::new(0),
-            mailbox: Mailbox::default(),
+            mailbox: Mailbox::new(self.pool()),
             seen: AtomicUsize::new(0),
         });
         self.raw.lock().taps.push(Arc::downgrade(&tap));

@@ -104,7 +104,7 @@ impl Stack {
             id: self.id(),
             me: Weak::clone(me),
             state: Mutex::default(),
-            mailbox: Mailbox::default(),
+            mailbox: Mailbox::new(self.pool()),
             owner: Mutex::new((0, 0)),
             closed: AtomicBool::new(false),
         });

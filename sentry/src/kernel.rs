@@ -22,7 +22,8 @@ use crate::{
         types::{
             hostfile::HostPoller,
             pipe_inode::PipeFs,
-            tmpfs::{TmpFs, TmpOptions},
+            pipe_pages::PipePages,
+            tmpfs::{FileMemory, TmpFs, TmpOptions},
         },
     },
     task::{Pid, futex::FutexTable, pool::ThreadPool, tree::TaskTree, wait::ExitStatus},
@@ -58,6 +59,8 @@ pub struct Kernel {
     next_dev: AtomicU32,
     /// Files of memfd_create(2), and what else is shared memory without a name.
     pub shmem: Arc<TmpFs>,
+    /// What all files in memory hold.
+    pub file_memory: Arc<FileMemory>,
     /// Device drivers.
     pub devices: Devices,
     /// Held over changes of interest lists of epoll instances that watch each other.
@@ -153,7 +156,8 @@ pub struct KernelInit {
 impl Kernel {
     /// A kernel without processes.
     pub fn new(init: KernelInit) -> Arc<Kernel> {
-        let shmem_size = init.host.memory / 2;
+        let memory = init.host.memory;
+        let file_memory = FileMemory::of_memory(memory);
         let devices = Devices::default();
         crate::fs::types::dev::register(&devices);
         let mut boot_id = [0; 16];
@@ -171,15 +175,16 @@ impl Kernel {
             host_poller: Arc::default(),
             filesystems: FileSystemTypes::default(),
             next_dev: AtomicU32::new(FIRST_DEV),
-            shmem: TmpFs::new(SHMEM_DEV, &TmpOptions::with_size(shmem_size)),
+            shmem: TmpFs::new(SHMEM_DEV, &TmpOptions::with_size(memory / 2)).sharing(&file_memory),
+            file_memory,
             epoll_nesting: Mutex::default(),
             inotify: InotifyState::default(),
             threads: Arc::default(),
             timers: TimerQueue::default(),
             futexes: FutexTable::default(),
-            pipefs: Arc::default(),
+            pipefs: PipeFs::new(PipePages::of_memory(memory)),
             ipc: crate::ipc::Ipc::default(),
-            net: crate::net::NetNs::default(),
+            net: crate::net::NetNs::with_memory(memory),
             started: Instant::now(),
             devpts: Mutex::default(),
             consoles: crate::fs::types::console::Consoles::default(),

@@ -23,14 +23,19 @@ use crate::{
 ///
 /// # Errors
 /// The host lacks what it needs.
-pub(super) fn make_platform(platform: Platform, patching: bool) -> Result<Arc<dyn platform::Platform>> {
+pub(super) fn make_platform(
+    platform: Platform,
+    patching: bool,
+    host_tasks: Option<u64>,
+) -> Result<Arc<dyn platform::Platform>> {
+    let config = platform::systrap::Config { max_host_threads: host_tasks, ..Default::default() };
     match platform {
         Platform::Systrap => {
-            let systrap = Systrap::new(platform::systrap::Config::default().patching(patching));
+            let systrap = Systrap::new(config.patching(patching));
             Ok(Arc::new(systrap.context("the systrap platform")?))
         }
         Platform::Ptrace => {
-            let ptrace = Ptrace::new(platform::systrap::Config::default());
+            let ptrace = Ptrace::new(config);
             Ok(Arc::new(ptrace.context("the ptrace platform")?))
         }
     }

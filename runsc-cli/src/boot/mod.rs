@@ -72,7 +72,8 @@ fn boot(control: BorrowedFd<'_>) -> Result<Infallible> {
     oom_score.set(OomScore::STUBS);
     // Before the platform, which chooses on which processor this thread runs.
     let host = HostInfo::gather();
-    let platform = guest::make_platform(config.platform, config.patching)?;
+    let host_tasks = config.sandbox.pids_limit.and_then(jail::limits::host_tasks);
+    let platform = guest::make_platform(config.platform, config.patching, host_tasks)?;
     oom_score.restore();
     drop(oom_score);
     phases.end("platform");

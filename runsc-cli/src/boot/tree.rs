@@ -71,6 +71,7 @@ fn filesystem(
             // tmpfs(5): half of the memory.
             let size = size.unwrap_or(kernel.host.memory / 2);
             TmpFs::new(dev, &TmpOptions { mode, uid, gid, ..TmpOptions::with_size(size) })
+                .sharing(&kernel.file_memory)
         }
         MountKind::Proc => ProcFs::new(kernel, dev),
         MountKind::Sysfs => SysFs::new(kernel, dev),
@@ -98,7 +99,8 @@ fn host_tree(
     if !overlay {
         return Ok(files);
     }
-    let upper = TmpFs::new(kernel.new_dev(), &TmpOptions::with_size(kernel.host.memory / 2));
+    let upper = TmpFs::new(kernel.new_dev(), &TmpOptions::with_size(kernel.host.memory / 2))
+        .sharing(&kernel.file_memory);
     Ok(OverlayFs::new(kernel.new_dev(), files.root_inode()?, upper))
 }
 

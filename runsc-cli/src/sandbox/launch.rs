@@ -19,7 +19,7 @@ use nix::{
     },
 };
 
-use super::{cgroup::Cgroup, hints, idmap};
+use super::{cgroup::Cgroup, hints, idmap, memory_guard::MemoryGuard};
 use crate::{
     control::{
         client::Client,
@@ -77,6 +77,8 @@ pub struct Sandbox {
     pub control: Client,
     /// Where the gofer says why it could not start.
     pub gofer_control: OwnedFd,
+    /// Limits its memory where no cgroup does.
+    pub guard: Option<MemoryGuard>,
     /// Removed after the processes.
     cgroup: Option<Cgroup>,
     detached: bool,
@@ -132,8 +134,11 @@ pub fn launch(plan: Plan) -> Result<Sandbox> {
     };
     drop(gofer_end);
     log::debug!("start: both processes after {} µs", started.elapsed().as_micros());
+    let limit = plan.sandbox.memory_limit.or_else(MemoryGuard::default_limit);
+    let guard = limit.filter(|_| plan.attached && plan.cgroup.is_none());
     // From here on, every way out ends both.
     let sandbox = Sandbox {
+        guard: guard.map(|limit| MemoryGuard::new(sentry.pid(), limit)),
         sentry,
         gofer,
         control: Client::new(sentry_control),
@@ -178,7 +183,10 @@ pub fn launch(plan: Plan) -> Result<Sandbox> {
         log_level: plan.log_level,
         platform: plan.platform,
         patching: plan.patching,
-        sandbox: plan.sandbox,
+        sandbox: SandboxConfig {
+            pids_limit: Some(jail::limits::pids(plan.sandbox.pids_limit)),
+            ..plan.sandbox
+        },
         process: plan.process,
         start: plan.start,
         gofer: fds.attach(to_gofer),

@@ -15,5 +15,6 @@ pub mod hints;
 pub mod idmap;
 pub mod janitor;
 pub mod launch;
+pub mod memory_guard;
 pub mod supervise;
 pub mod terminal;

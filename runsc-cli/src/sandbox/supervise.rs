@@ -1,5 +1,5 @@
-//! Stays with a foreground sandbox: forwards signals and window sizes, enforces the timeout, and turns its end into an exit
-//! code.
+//! Stays with a foreground sandbox: forwards signals and window sizes, enforces the timeout and, where no control group does,
+//! the memory limit, and turns its end into an exit code.
 
 use std::{
     os::fd::{AsFd, BorrowedFd},
@@ -16,7 +16,12 @@ use nix::{
     },
 };
 
-use super::{hints, launch::Sandbox, terminal::RawTerminal};
+use super::{
+    hints,
+    launch::Sandbox,
+    memory_guard::{Look, MemoryGuard},
+    terminal::RawTerminal,
+};
 use crate::{
     control::{
         protocol::{Event, Reply, Request, Target},
@@ -90,7 +95,8 @@ pub fn supervise(
             signals.0.as_fd(),
         ]
         .map(|fd| PollFd::new(fd, PollFlags::POLLIN));
-        match poll(&mut fds, time_left(deadline)) {
+        let guard = sandbox.guard.as_ref().map(MemoryGuard::next);
+        match poll(&mut fds, time_left(deadline.into_iter().chain(guard).min())) {
             Err(Errno::EINTR) => continue,
             other => other.context("poll")?,
         };
@@ -121,6 +127,13 @@ pub fn supervise(
             while let Some(signal) = signals.next() {
                 forward(sandbox, signal, terminal);
             }
+        }
+        if let Some(guard) = &mut sandbox.guard
+            && Instant::now() >= guard.next()
+            && guard.look() == Look::Exhausted
+        {
+            said = said.or(Some(Error::new("the sandbox is out of memory")));
+            sandbox.sentry.kill();
         }
         if deadline.is_some_and(|at| Instant::now() >= at) {
             sandbox.end();

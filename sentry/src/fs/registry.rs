@@ -68,7 +68,7 @@ struct TmpFsType;
 impl FileSystemType for TmpFsType {
     fn mount(&self, task: &Task, _source: &[u8], data: &[u8]) -> Result<Arc<dyn FileSystem>> {
         let options = tmpfs_options(task, data)?;
-        Ok(TmpFs::new(task.kernel.new_dev(), &options))
+        Ok(TmpFs::new(task.kernel.new_dev(), &options).sharing(&task.kernel.file_memory))
     }
 }
 

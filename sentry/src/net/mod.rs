@@ -71,6 +71,14 @@ impl Default for NetNs {
 }
 
 impl NetNs {
+    /// For a sandbox with that many bytes of memory: a sixteenth of it is much for all socket buffers together.
+    pub fn with_memory(memory: u64) -> NetNs {
+        let net = NetNs::default();
+        let share = usize::try_from(memory / 16).unwrap_or(usize::MAX);
+        net.stack.pool().set_pressure(share.clamp(4 << 20, 256 << 20));
+        net
+    }
+
     /// socket(2), without its flags.
     ///
     /// # Errors

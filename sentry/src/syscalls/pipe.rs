@@ -21,7 +21,7 @@ pub fn pipe2(cx: &mut ThreadCx, fds: UserAddr, flags: u32) -> Result<()> {
         return Err(Errno::EINVAL);
     }
     let close_on_exec = flags & O_CLOEXEC != 0;
-    let (reader, writer) = new_pipe(&cx.task, flags);
+    let (reader, writer) = new_pipe(&cx.task, flags)?;
     let read_fd = cx.task.install(reader, close_on_exec)?;
     let table = cx.task.files()?;
     let installed = cx.task.install(writer, close_on_exec);

@@ -12,6 +12,7 @@ pub mod pidfd;
 pub mod pipe;
 mod pipe_buffer;
 pub mod pipe_inode;
+pub mod pipe_pages;
 pub mod proc;
 pub mod signalfd;
 pub mod stdio;

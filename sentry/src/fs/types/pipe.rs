@@ -20,6 +20,7 @@ use parking_lot::Mutex;
 use super::{
     pipe_buffer::{Buffer, PIPE_BUF},
     pipe_inode::PipeInode,
+    pipe_pages::{Charge, PipePages},
 };
 use crate::{
     error::{RestartKind, SysResult},
@@ -48,11 +49,14 @@ pub struct Pipe {
     queue: WaitQueue,
     /// Inode number of an anonymous pipe; zero for a FIFO.
     ino: u64,
+    pages: Arc<PipePages>,
 }
 
 #[derive(Default)]
 struct State {
     buffer: Buffer,
+    /// The buffer's capacity, counted; there while an end is open.
+    charge: Option<Charge>,
     readers: u32,
     writers: u32,
     /// How often the ends were opened: a FIFO's open waits for the other's count to move.
@@ -61,16 +65,24 @@ struct State {
 }
 
 impl Pipe {
-    /// A pipe without ends.
-    pub fn new(ino: u64) -> Arc<Pipe> {
-        Arc::new(Pipe { state: Mutex::default(), queue: WaitQueue::new(), ino })
+    /// A pipe without ends, one of those that share `pages`.
+    pub fn new(ino: u64, pages: &Arc<PipePages>) -> Arc<Pipe> {
+        Arc::new(Pipe { state: Mutex::default(), queue: WaitQueue::new(), ino, pages: Arc::clone(pages) })
     }
 
     /// Adds an end. The pipe is told of its end by dropping the [`PipeFile`]. Also tells whether the other side was open
     /// at that moment, and how often it had been opened.
-    fn open_end(self: &Arc<Self>, read: bool, write: bool) -> (PipeFile, bool, u64) {
+    ///
+    /// # Errors
+    /// `ENFILE` if it is the first and all pipes together hold too much.
+    fn open_end(self: &Arc<Self>, read: bool, write: bool) -> Result<(PipeFile, bool, u64)> {
         let (partner_there, partner_opens) = {
             let mut state = self.state.lock();
+            if state.charge.is_none() {
+                let charge = self.pages.charge()?;
+                state.buffer.set_slots(charge.slots())?;
+                state.charge = Some(charge);
+            }
             state.readers += u32::from(read);
             state.writers += u32::from(write);
             state.reader_opens += u64::from(read);
@@ -83,7 +95,7 @@ impl Pipe {
         };
         self.queue.wake(Events::all());
         let end = PipeFile { pipe: Arc::clone(self), read, write, no_hup_at: AtomicU64::new(u64::MAX) };
-        (end, partner_there, partner_opens)
+        Ok((end, partner_there, partner_opens))
     }
 
     fn read(&self, dst: &mut dyn Sink) -> Result<usize> {
@@ -184,7 +196,8 @@ impl Pipe {
     /// Sets the capacity to at least `size` (`F_SETPIPE_SZ`), returning what it became.
     ///
     /// # Errors
-    /// `EINVAL` above 2 GiB, `EPERM` above [`PIPE_MAX_SIZE`] unless the pipe shrinks, `EBUSY` if it holds more.
+    /// `EINVAL` above 2 GiB, `EPERM` above [`PIPE_MAX_SIZE`] or what all pipes may have unless the pipe shrinks, `EBUSY`
+    /// if it holds more.
     pub fn set_capacity(&self, size: u32) -> Result<u32> {
         if size > 1 << 31 {
             return Err(Errno::EINVAL);
@@ -197,7 +210,16 @@ impl Pipe {
                 return Err(Errno::EPERM);
             }
             let was_full = state.buffer.is_full();
-            state.buffer.set_slots(rounded as usize / PIPE_BUF)?;
+            let slots = rounded as usize / PIPE_BUF;
+            if slots * PIPE_BUF > old
+                && let Some(charge) = &mut state.charge
+            {
+                charge.resize(slots)?;
+            }
+            state.buffer.set_slots(slots)?;
+            if let Some(charge) = &mut state.charge {
+                charge.resize(slots)?;
+            }
             was_full && !state.buffer.is_full()
         };
         if made_room {
@@ -239,6 +261,7 @@ impl Drop for PipeFile {
             state.writers -= u32::from(self.write);
             if state.readers == 0 && state.writers == 0 {
                 state.buffer.clear();
+                state.charge = None;
             }
         }
         self.pipe.queue.wake(Events::all());
@@ -299,16 +322,19 @@ impl FileOps for PipeFile {
 }
 
 /// Both ends of a new anonymous pipe: the reading one first. `flags` are those of pipe2(2).
-pub fn new_pipe(task: &Task, flags: u32) -> (Arc<File>, Arc<File>) {
+///
+/// # Errors
+/// `ENFILE` if all pipes together hold too much.
+pub fn new_pipe(task: &Task, flags: u32) -> Result<(Arc<File>, Arc<File>)> {
     let inode = PipeInode::new(&task.kernel.pipefs, &task.creds());
     let pipe = inode.pipe();
     let node: Arc<dyn Inode> = inode;
-    let reader = Box::new(pipe.open_end(true, false).0);
-    let writer = Box::new(pipe.open_end(false, true).0);
-    (
+    let reader = Box::new(pipe.open_end(true, false)?.0);
+    let writer = Box::new(pipe.open_end(false, true)?.0);
+    Ok((
         File::unnamed(reader, O_RDONLY | flags & O_NONBLOCK, Arc::clone(&node)),
         File::unnamed(writer, O_WRONLY | flags & (O_NONBLOCK | O_DIRECT), node),
-    )
+    ))
 }
 
 /// Opens the FIFO `inode` (or, through /proc/PID/fd, an anonymous pipe), waiting for the other end as fifo(7) says.
@@ -316,7 +342,9 @@ pub fn new_pipe(task: &Task, flags: u32) -> (Arc<File>, Arc<File>) {
 /// # Errors
 /// `ENXIO` for a writer that must not wait and has no reader; `EINVAL` for access mode 3; a restart if interrupted.
 pub fn open_fifo(task: &Task, inode: &Arc<dyn Inode>, flags: u32) -> SysResult<Box<dyn FileOps>> {
-    let pipe = Arc::clone(inode.common().fifo.lock().get_or_insert_with(|| Pipe::new(0)));
+    let pipe = Arc::clone(
+        inode.common().fifo.lock().get_or_insert_with(|| Pipe::new(0, task.kernel.pipefs.pages())),
+    );
     let (read, write) = match flags & 3 {
         0 => (true, false),
         1 => (false, true),
@@ -325,12 +353,12 @@ pub fn open_fifo(task: &Task, inode: &Arc<dyn Inode>, flags: u32) -> SysResult<B
     };
     let nonblock = flags & O_NONBLOCK != 0;
     if pipe.ino != 0 || (read && write) {
-        return Ok(Box::new(pipe.open_end(read, write).0));
+        return Ok(Box::new(pipe.open_end(read, write)?.0));
     }
     if write && nonblock && !pipe.has_readers() {
         return Err(Errno::ENXIO.into());
     }
-    let (end, partner_there, partner_opens) = pipe.open_end(read, write);
+    let (end, partner_there, partner_opens) = pipe.open_end(read, write)?;
     if partner_there {
         return Ok(Box::new(end));
     }

@@ -11,7 +11,7 @@ use std::{
 use linux_abi::{Errno, Result};
 use parking_lot::Mutex;
 
-use super::pipe::Pipe;
+use super::{pipe::Pipe, pipe_pages::PipePages};
 use crate::{
     credentials::Credentials,
     fs::{
@@ -29,11 +29,18 @@ const DEV: u64 = 14;
 /// The filesystem of anonymous pipes.
 pub struct PipeFs {
     next_ino: AtomicU64,
+    pages: Arc<PipePages>,
 }
 
-impl Default for PipeFs {
-    fn default() -> PipeFs {
-        PipeFs { next_ino: AtomicU64::new(1) }
+impl PipeFs {
+    /// The filesystem of a kernel whose pipes may have `pages`.
+    pub fn new(pages: PipePages) -> Arc<PipeFs> {
+        Arc::new(PipeFs { next_ino: AtomicU64::new(1), pages: Arc::new(pages) })
+    }
+
+    /// What all pipes and FIFOs hold.
+    pub(super) fn pages(&self) -> &Arc<PipePages> {
+        &self.pages
     }
 }
 
@@ -44,7 +51,7 @@ impl FileSystem for PipeFs {
 
     /// Never asked for: pipefs cannot be mounted.
     fn root(&self) -> Arc<dyn Inode> {
-        PipeInode::new(&Arc::default(), &Credentials::default())
+        PipeInode::new(&PipeFs::new(PipePages::default()), &Credentials::default())
     }
 
     fn dev(&self) -> u64 {
@@ -73,7 +80,7 @@ impl PipeInode {
     /// A new pipe that belongs to `creds`.
     pub(super) fn new(fs: &Arc<PipeFs>, creds: &Credentials) -> Arc<PipeInode> {
         let ino = fs.next_ino.fetch_add(1, Ordering::Relaxed);
-        let pipe = Pipe::new(ino);
+        let pipe = Pipe::new(ino, fs.pages());
         let common = InodeCommon::default();
         *common.fifo.lock() = Some(Arc::clone(&pipe));
         let time = now();

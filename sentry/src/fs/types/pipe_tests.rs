@@ -2,10 +2,10 @@ use super::*;
 use crate::fs::io::{BufferSink, BufferSource};
 
 fn ends() -> (PipeFile, PipeFile, Arc<File>) {
-    let pipe = Pipe::new(1);
-    let (reader, writer) = (pipe.open_end(true, false).0, pipe.open_end(false, true).0);
+    let pipe = Pipe::new(1, &Arc::default());
+    let (reader, writer) = (pipe.open_end(true, false).unwrap().0, pipe.open_end(false, true).unwrap().0);
     // poll() ignores which file it is asked through.
-    let file = File::anonymous(Box::new(Pipe::new(2).open_end(true, true).0), 0);
+    let file = File::anonymous(Box::new(Pipe::new(2, &Arc::default()).open_end(true, true).unwrap().0), 0);
     (reader, writer, file)
 }
 
@@ -53,7 +53,7 @@ fn full_pipe_is_not_writable_until_a_page_is_free() {
 
 #[test]
 fn capacity_is_rounded_and_bounded() {
-    let pipe = Pipe::new(1);
+    let pipe = Pipe::new(1, &Arc::default());
     assert_eq!(pipe.capacity(), 65536);
     assert_eq!(pipe.set_capacity(0), Ok(4096));
     assert_eq!(pipe.set_capacity(4097), Ok(8192));
@@ -65,8 +65,8 @@ fn capacity_is_rounded_and_bounded() {
 
 #[test]
 fn content_goes_with_the_last_end() {
-    let pipe = Pipe::new(0);
-    let (both, ..) = pipe.open_end(true, true);
+    let pipe = Pipe::new(0, &Arc::default());
+    let (both, ..) = pipe.open_end(true, true).unwrap();
     write(&both, b"left").unwrap();
     drop(both);
     assert_eq!(pipe.available(), 0);

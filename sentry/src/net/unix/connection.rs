@@ -269,7 +269,7 @@ impl UnixSocket {
             }
             Some((Inbox::Packets(queue), peer)) => {
                 let used = self.base.in_flight.load(Ordering::Relaxed);
-                used.saturating_mul(4) <= self.base.sndbuf()
+                used.saturating_mul(4) <= self.ns.pool.limit_now(self.base.sndbuf())
                     && !(self.is_limited_by(peer) && queue.is_full(MAX_DGRAM_QLEN))
             }
         }

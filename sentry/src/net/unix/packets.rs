@@ -9,6 +9,7 @@ use std::{
 };
 
 use linux_abi::{Errno, Result};
+use netstack::stream::Held;
 use parking_lot::Mutex;
 
 use super::{UnixSocket, address::UnixAddress, scm::Scm};
@@ -29,19 +30,26 @@ pub(super) struct Packet {
 struct Charge {
     sender: Weak<UnixSocket>,
     bytes: usize,
+    _held: Held,
 }
 
 impl Packet {
-    /// A message from `sender`, charged to it.
+    /// A message from `sender`, charged to it; `held` is its memory.
     pub(super) fn new(
         sender: &UnixSocket,
         data: Box<[u8]>,
         from: Option<Arc<UnixAddress>>,
         scm: Scm,
+        held: Held,
     ) -> Packet {
-        let bytes = data.len() + OVERHEAD;
+        let bytes = Packet::cost(data.len());
         sender.base.in_flight.fetch_add(bytes, Ordering::Relaxed);
-        Packet { data, from, scm, _charge: Charge { sender: Weak::clone(&sender.me), bytes } }
+        Packet { data, from, scm, _charge: Charge { sender: Weak::clone(&sender.me), bytes, _held: held } }
+    }
+
+    /// What a message of `len` bytes costs.
+    pub(super) fn cost(len: usize) -> usize {
+        len + OVERHEAD
     }
 }
 

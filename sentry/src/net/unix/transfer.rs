@@ -201,7 +201,7 @@ impl UnixSocket {
         if self.shutdown_bits() & NO_SEND != 0 {
             return Err(Errno::EPIPE);
         }
-        if self.base.in_flight.load(Ordering::Relaxed) >= self.base.sndbuf() {
+        if self.base.in_flight.load(Ordering::Relaxed) >= self.ns.pool.limit_now(self.base.sndbuf()) {
             return Err(Errno::EAGAIN);
         }
         let to = match (&named, connected) {
@@ -221,6 +221,7 @@ impl UnixSocket {
             self.wait_for(&to);
             return Err(Errno::EAGAIN);
         }
+        let held = self.ns.pool.hold(Packet::cost(len))?;
         let mut data = vec![0; len].into_boxed_slice();
         if len > 0 && source.peek(&mut data)? < len {
             return Err(Errno::EFAULT);
@@ -238,7 +239,7 @@ impl UnixSocket {
         }
         let record = self.passes_creds() || to.passes_creds();
         let scm = Scm::prepare(caller, &mut args.control, record, &self.ns.in_flight)?;
-        let packet = Packet::new(self, data, self.address(), scm);
+        let packet = Packet::new(self, data, self.address(), scm, held);
         match inbox.push(packet, limit) {
             Ok(()) => {}
             Err((Errno::EAGAIN, mut packet)) => {

@@ -36,7 +36,7 @@ pub fn register(devices: &Devices) {
 /// `ENOSPC`: cannot happen with the size it has.
 pub fn new(kernel: &Arc<Kernel>, dev: u64) -> Result<Arc<dyn FileSystem>> {
     let options = TmpOptions { mode: 0o755, ..TmpOptions::with_size(SIZE.min(kernel.host.memory)) };
-    let fs = TmpFs::new(dev, &options);
+    let fs = TmpFs::new(dev, &options).sharing(&kernel.file_memory);
     let root: Arc<dyn Inode> = fs.root_inode();
     // The tree is kept by its mount; until there is one, by the filesystem's own first reference.
     let node = |kind, perm, rdev, target| NewNode { kind, perm, uid: 0, gid: 0, rdev, target };

@@ -1,6 +1,9 @@
-//! How much a tmpfs may hold.
+//! How much a tmpfs may hold, and all of them together.
 
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{
+    Arc, OnceLock,
+    atomic::{AtomicU64, Ordering},
+};
 
 use linux_abi::{Errno, Result};
 
@@ -8,6 +11,23 @@ use linux_abi::{Errno, Result};
 pub(super) struct Budget {
     bytes: Counter,
     inodes: Counter,
+    /// What it shares with the sandbox's other filesystems in memory.
+    total: OnceLock<Arc<FileMemory>>,
+}
+
+/// What all files in memory of a sandbox may hold, whatever the sizes of their filesystems add up to.
+pub struct FileMemory(Counter);
+
+impl FileMemory {
+    /// For a sandbox with that many bytes of memory: five eighths of it.
+    pub fn of_memory(memory: u64) -> Arc<FileMemory> {
+        Arc::new(FileMemory(Counter::new(memory / 8 * 5)))
+    }
+
+    /// Bytes in use.
+    pub fn used(&self) -> u64 {
+        self.0.used()
+    }
 }
 
 struct Counter {
@@ -43,26 +63,45 @@ impl Counter {
 
 impl Budget {
     pub(super) fn new(bytes: u64, inodes: u64) -> Budget {
-        Budget { bytes: Counter::new(bytes), inodes: Counter::new(inodes) }
+        Budget { bytes: Counter::new(bytes), inodes: Counter::new(inodes), total: OnceLock::new() }
+    }
+
+    /// Counts towards `total` too. To be called before anything is taken.
+    pub(super) fn share(&self, total: &Arc<FileMemory>) {
+        let _ = self.total.set(Arc::clone(total));
     }
 
     /// Takes bytes. `ENOSPC` if there are not so many.
     pub(super) fn take_bytes(&self, count: u64) -> Result<()> {
-        self.bytes.take(count)
+        self.bytes.take(count)?;
+        if let Some(total) = self.total.get()
+            && let Err(errno) = total.0.take(count)
+        {
+            self.bytes.give(count);
+            return Err(errno);
+        }
+        Ok(())
     }
 
     /// Gives bytes back.
     pub(super) fn give_bytes(&self, count: u64) {
         self.bytes.give(count);
+        if let Some(total) = self.total.get() {
+            total.0.give(count);
+        }
     }
 
     /// Replaces a charge that was an estimate by the truth, which may exceed the limit (memory that a guest filled
     /// through a mapping).
     pub(super) fn correct_bytes(&self, charged: u64, actual: u64) {
         if actual > charged {
-            self.bytes.used.fetch_add(actual - charged, Ordering::Relaxed);
+            let more = actual - charged;
+            self.bytes.used.fetch_add(more, Ordering::Relaxed);
+            if let Some(total) = self.total.get() {
+                total.0.used.fetch_add(more, Ordering::Relaxed);
+            }
         } else {
-            self.bytes.give(charged - actual);
+            self.give_bytes(charged - actual);
         }
     }
 

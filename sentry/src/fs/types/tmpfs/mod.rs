@@ -26,7 +26,7 @@ use linux_abi::{PAGE_SIZE, Result};
 use parking_lot::Mutex;
 
 use self::budget::Budget;
-pub use self::{file::TmpFile, inode::TmpInode};
+pub use self::{budget::FileMemory, file::TmpFile, inode::TmpInode};
 use super::super::inode::{FileSystem, FileType, Inode, NewNode, StatFs};
 
 /// `TMPFS_MAGIC`.
@@ -81,6 +81,13 @@ impl TmpFs {
         });
         *fs.root.lock() = Root::Fresh(fs.make_root());
         fs
+    }
+
+    /// Counts what it holds towards `total` too. To be called while it is empty.
+    #[must_use]
+    pub fn sharing(self: Arc<Self>, total: &Arc<FileMemory>) -> Arc<TmpFs> {
+        self.budget.share(total);
+        self
     }
 
     fn make_root(self: &Arc<Self>) -> Arc<TmpInode> {
