@@ -34,7 +34,7 @@ use self::{
     base::SocketBase,
     inet::{raw::RawSocket, tcp::TcpSocket, udp::UdpSocket},
     inode::SockFs,
-    netlink::{NetlinkPorts, NetlinkSocket},
+    netlink::{NetlinkPorts, NetlinkSocket, Subjects},
     packet::PacketSocket,
     socket::{Caller, Socket},
     unix::UnixNs,
@@ -130,7 +130,9 @@ impl NetNs {
         }
         let creds = caller.creds();
         let inode = self.sockfs.new_inode(creds.fsuid, creds.fsgid);
-        Ok(NetlinkSocket::new(SocketBase::new(abi::AF_NETLINK, kind, protocol, inode), &self.netlink)?)
+        let base = SocketBase::new(abi::AF_NETLINK, kind, protocol, inode);
+        let subjects = Subjects { stack: Arc::clone(&self.stack), unix: Arc::clone(&self.unix) };
+        Ok(NetlinkSocket::new(base, &self.netlink, subjects)?)
     }
 
     /// `inet_create`, `inet6_create`.

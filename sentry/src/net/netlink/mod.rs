@@ -1,74 +1,141 @@
 //! AF_NETLINK (netlink(7)): how programs ask for interfaces, addresses and routes.
 //!
-//! A request is answered while it is sent; replies wait in a bounded queue. `route.rs` knows the answers of `NETLINK_ROUTE`.
+//! A request is answered while it is sent; replies wait in a bounded queue. `route.rs` knows the answers of `NETLINK_ROUTE`,
+//! `diag.rs` those of `NETLINK_SOCK_DIAG`. On `NETLINK_USERSOCK` programs send to each other.
 //! `NETLINK_KOBJECT_UEVENT` sockets exist and never hear anything: no device comes or goes here.
 
+mod diag;
 mod route;
 
 use std::{
-    collections::{HashSet, VecDeque},
-    sync::Arc,
+    collections::{HashMap, VecDeque},
+    sync::{Arc, Weak},
 };
 
 use linux_abi::{
     Errno, Result,
     socket::{AF_NETLINK, AF_UNSPEC, MSG_OOB, MSG_PEEK, MSG_TRUNC, SOL_NETLINK},
 };
+use netstack::Stack;
 use parking_lot::Mutex;
 
 use super::{
     address::{SocketAddress, family},
-    base::SocketBase,
-    socket::{Caller, Received, RecvArgs, SendArgs, Shutdown, Socket},
+    base::{Flags, SocketBase},
+    control::ControlMessage,
+    socket::{Caller, Received, RecvArgs, SendArgs, Shutdown, Socket, Ucred},
+    unix::UnixNs,
 };
 use crate::{
     fs::io::{Sink, Source},
     wait::{Events, Watch},
 };
 
-use linux_abi::netlink::{NETLINK_KOBJECT_UEVENT, NETLINK_ROUTE};
+use linux_abi::netlink::{
+    NETLINK_ADD_MEMBERSHIP as ADD_MEMBERSHIP, NETLINK_DROP_MEMBERSHIP as DROP_MEMBERSHIP,
+    NETLINK_KOBJECT_UEVENT, NETLINK_LIST_MEMBERSHIPS as LIST_MEMBERSHIPS, NETLINK_PKTINFO as PKTINFO,
+    NETLINK_ROUTE, NETLINK_SOCK_DIAG, NETLINK_USERSOCK,
+};
 
 /// The options of netlink(7) go up to here (`NETLINK_GET_STRICT_CHK`).
 const LAST_OPTION: i32 = 12;
 /// Options that are read back; the others take an argument and are forgotten.
 const FLAG_OPTIONS: [i32; 6] = [3, 4, 5, 10, 11, 12];
+/// How many groups a protocol has (`RTNLGRP_MAX`, rounded up).
+const GROUPS: i32 = 64;
 
-/// The port numbers in use.
+/// The port numbers in use, by protocol, and whose they are.
 #[derive(Default)]
-pub struct NetlinkPorts(Mutex<HashSet<(i32, u32)>>);
+pub struct NetlinkPorts(Mutex<HashMap<(i32, u32), Weak<NetlinkSocket>>>);
 
 impl NetlinkPorts {
     /// Takes `port`, or with zero some free one: the process's id first, as Linux does.
-    fn take(&self, protocol: i32, port: u32, pid: i32) -> Result<u32> {
+    fn take(&self, protocol: i32, port: u32, pid: i32, owner: &Weak<NetlinkSocket>) -> Result<u32> {
         let mut used = self.0.lock();
+        let mut insert = |port: u32| {
+            let free = !used.contains_key(&(protocol, port));
+            if free {
+                used.insert((protocol, port), Weak::clone(owner));
+            }
+            free
+        };
         if port != 0 {
-            return if used.insert((protocol, port)) { Ok(port) } else { Err(Errno::EADDRINUSE) };
+            return if insert(port) { Ok(port) } else { Err(Errno::EADDRINUSE) };
         }
         let first = pid.unsigned_abs();
-        let others = (0..u32::MAX / 2).map(|n| u32::MAX - 4096 - n);
-        let free = std::iter::once(first).chain(others).find(|port| used.insert((protocol, *port)));
+        let mut others = (0..u32::MAX / 2).map(|n| u32::MAX - 4096 - n);
+        let free = if insert(first) { Some(first) } else { others.find(|port| insert(*port)) };
         free.ok_or(Errno::EADDRINUSE)
     }
 
     fn release(&self, protocol: i32, port: u32) {
         self.0.lock().remove(&(protocol, port));
     }
+
+    /// Who has `port`.
+    fn owner(&self, protocol: i32, port: u32) -> Option<Arc<NetlinkSocket>> {
+        self.0.lock().get(&(protocol, port))?.upgrade()
+    }
+
+    /// Everybody of `protocol` who is in one of `groups`.
+    fn members(&self, protocol: i32, groups: u64) -> Vec<Arc<NetlinkSocket>> {
+        let all: Vec<_> = {
+            let used = self.0.lock();
+            used.iter().filter(|((p, _), _)| *p == protocol).filter_map(|(_, s)| s.upgrade()).collect()
+        };
+        all.into_iter().filter(|socket| socket.state.lock().groups & groups != 0).collect()
+    }
+}
+
+/// What netlink sockets tell about.
+#[derive(Clone)]
+pub struct Subjects {
+    pub stack: Arc<Stack>,
+    pub unix: Arc<UnixNs>,
 }
 
 /// A netlink socket.
 pub struct NetlinkSocket {
     base: SocketBase,
+    me: Weak<NetlinkSocket>,
     ports: Arc<NetlinkPorts>,
+    subjects: Subjects,
     state: Mutex<State>,
+}
+
+/// A message to be received.
+#[derive(Clone)]
+struct Letter {
+    /// The sender's port; zero for the kernel.
+    from: u32,
+    creds: Ucred,
+    data: Vec<u8>,
 }
 
 #[derive(Default)]
 struct State {
     port: u32,
-    groups: u32,
-    replies: VecDeque<Vec<u8>>,
+    groups: u64,
+    letters: VecDeque<Letter>,
     queued: usize,
     options: [bool; LAST_OPTION as usize + 1],
+}
+
+/// Who the kernel is.
+const KERNEL: Ucred = Ucred { pid: 0, uid: 0, gid: 0 };
+/// What a message costs of the receive buffer besides its bytes.
+const OVERHEAD: usize = 256;
+
+impl State {
+    fn push(&mut self, letter: Letter, limit: usize) -> Result<()> {
+        let cost = letter.data.len() + OVERHEAD;
+        if self.queued + cost > limit && !self.letters.is_empty() {
+            return Err(Errno::ENOBUFS);
+        }
+        self.queued += cost;
+        self.letters.push_back(letter);
+        Ok(())
+    }
 }
 
 impl NetlinkSocket {
@@ -76,17 +143,30 @@ impl NetlinkSocket {
     ///
     /// # Errors
     /// `EPROTONOSUPPORT` for protocols there are none of.
-    pub fn new(base: SocketBase, ports: &Arc<NetlinkPorts>) -> Result<Arc<NetlinkSocket>> {
-        if !matches!(base.protocol, NETLINK_ROUTE | NETLINK_KOBJECT_UEVENT) {
+    pub fn new(
+        base: SocketBase,
+        ports: &Arc<NetlinkPorts>,
+        subjects: Subjects,
+    ) -> Result<Arc<NetlinkSocket>> {
+        if !matches!(
+            base.protocol,
+            NETLINK_ROUTE | NETLINK_USERSOCK | NETLINK_SOCK_DIAG | NETLINK_KOBJECT_UEVENT
+        ) {
             return Err(Errno::EPROTONOSUPPORT);
         }
-        Ok(Arc::new(NetlinkSocket { base, ports: Arc::clone(ports), state: Mutex::default() }))
+        Ok(Arc::new_cyclic(|me| NetlinkSocket {
+            base,
+            me: Weak::clone(me),
+            ports: Arc::clone(ports),
+            subjects,
+            state: Mutex::default(),
+        }))
     }
 
     fn autobind(&self, caller: Caller<'_>) -> Result<u32> {
         let mut state = self.state.lock();
         if state.port == 0 {
-            state.port = self.ports.take(self.base.protocol, 0, caller.pid())?;
+            state.port = self.ports.take(self.base.protocol, 0, caller.pid(), &self.me)?;
         }
         Ok(state.port)
     }
@@ -101,6 +181,26 @@ impl NetlinkSocket {
             bytes.map(|bytes| u32::from_ne_bytes(*bytes)).ok_or(Errno::EINVAL)
         };
         Ok((word(4)?, word(8)?))
+    }
+
+    /// Sends to another program, or to all that are in a group.
+    fn send_to_users(&self, port: u32, groups: u32, letter: &Letter) -> Result<()> {
+        for member in self.ports.members(self.base.protocol, u64::from(groups)) {
+            if !Weak::ptr_eq(&member.me, &self.me) {
+                // Who has no room misses it.
+                let _ = member.take_letter(letter.clone());
+            }
+        }
+        if port == 0 && groups != 0 {
+            return Ok(());
+        }
+        self.ports.owner(self.base.protocol, port).ok_or(Errno::ECONNREFUSED)?.take_letter(letter.clone())
+    }
+
+    fn take_letter(&self, letter: Letter) -> Result<()> {
+        self.state.lock().push(letter, self.base.rcvbuf())?;
+        self.base.queue.wake(Events::IN | Events::RDNORM);
+        Ok(())
     }
 
     fn encode(port: u32, groups: u32) -> SocketAddress {
@@ -125,9 +225,9 @@ impl Socket for NetlinkSocket {
                 return Err(Errno::EINVAL);
             }
         } else {
-            state.port = self.ports.take(self.base.protocol, port, caller.pid())?;
+            state.port = self.ports.take(self.base.protocol, port, caller.pid(), &self.me)?;
         }
-        state.groups = groups;
+        state.groups = state.groups & !u64::from(u32::MAX) | u64::from(groups);
         Ok(())
     }
 
@@ -146,14 +246,10 @@ impl Socket for NetlinkSocket {
         if args.flags & MSG_OOB != 0 {
             return Err(Errno::EOPNOTSUPP);
         }
-        if let Some(to) = args.to {
-            let (port, groups) = Self::decode(to)?;
-            if groups != 0 {
-                return Err(Errno::EPERM);
-            }
-            if port != 0 {
-                return Err(Errno::ECONNREFUSED);
-            }
+        let (to_port, to_groups) = args.to.map_or(Ok((0, 0)), Self::decode)?;
+        let between_users = self.base.protocol == NETLINK_USERSOCK;
+        if to_groups != 0 && !between_users {
+            return Err(Errno::EPERM);
         }
         let port = self.autobind(caller)?;
         let len = source.remaining();
@@ -164,20 +260,30 @@ impl Socket for NetlinkSocket {
         if len > 0 && source.take(&mut request)? < len {
             return Err(Errno::EFAULT);
         }
-        if self.base.protocol != NETLINK_ROUTE {
+        if between_users {
+            let letter = Letter { from: port, creds: Ucred::of(caller), data: request };
+            return self.send_to_users(to_port, to_groups, &letter).map(|()| len);
+        }
+        if to_port != 0 {
             return Err(Errno::ECONNREFUSED);
         }
-        let replies = route::answer(&request, port, &caller.creds());
+        let replies = match self.base.protocol {
+            NETLINK_ROUTE => route::answer(&request, port, &caller.creds()),
+            NETLINK_SOCK_DIAG => route::answer_with(&request, port, &|request| match request.kind {
+                diag::BY_FAMILY => diag::dump(request, &self.subjects.stack, &self.subjects.unix),
+                _ => Err(Errno::EINVAL),
+            }),
+            _ => return Err(Errno::ECONNREFUSED),
+        };
         let mut overrun = false;
         {
             let mut state = self.state.lock();
-            for reply in replies {
-                if state.queued + reply.len() > self.base.rcvbuf() && state.queued > 0 {
+            for data in replies {
+                let letter = Letter { from: 0, creds: KERNEL, data };
+                if state.push(letter, self.base.rcvbuf()).is_err() {
                     overrun = true;
                     break;
                 }
-                state.queued += reply.len();
-                state.replies.push_back(reply);
             }
         }
         if overrun {
@@ -192,24 +298,36 @@ impl Socket for NetlinkSocket {
             return Err(Errno::EOPNOTSUPP);
         }
         self.base.take_error()?;
-        let reply = {
+        let (letter, wants_info) = {
             let mut state = self.state.lock();
-            if args.flags & MSG_PEEK != 0 {
-                state.replies.front().cloned().ok_or(Errno::EAGAIN)?
+            let wants_info = state.options.get(PKTINFO as usize).copied().unwrap_or(false);
+            let letter = if args.flags & MSG_PEEK != 0 {
+                state.letters.front().cloned().ok_or(Errno::EAGAIN)?
             } else {
-                let reply = state.replies.pop_front().ok_or(Errno::EAGAIN)?;
-                state.queued = state.queued.saturating_sub(reply.len());
-                reply
-            }
+                let letter = state.letters.pop_front().ok_or(Errno::EAGAIN)?;
+                state.queued = state.queued.saturating_sub(letter.data.len() + OVERHEAD);
+                letter
+            };
+            (letter, wants_info)
         };
-        let want = reply.len().min(sink.remaining());
-        let bytes = if want > 0 { sink.put(reply.get(..want).unwrap_or_default())? } else { 0 };
+        let want = letter.data.len().min(sink.remaining());
+        let bytes = if want > 0 { sink.put(letter.data.get(..want).unwrap_or_default())? } else { 0 };
+        let mut control = Vec::new();
+        if args.want_control {
+            if wants_info {
+                // The group it was sent to: none.
+                control.push(ControlMessage::Other { level: SOL_NETLINK, kind: PKTINFO, data: vec![0; 4] });
+            }
+            if self.base.flags().contains(Flags::PASSCRED) {
+                control.push(ControlMessage::Credentials(letter.creds));
+            }
+        }
         Ok(Received {
             bytes,
-            message: Some(reply.len()),
-            from: Some(Self::encode(0, 0)),
-            control: Vec::new(),
-            flags: if want < reply.len() { MSG_TRUNC } else { 0 },
+            message: Some(letter.data.len()),
+            from: Some(Self::encode(letter.from, 0)),
+            control,
+            flags: if want < letter.data.len() { MSG_TRUNC } else { 0 },
         })
     }
 
@@ -219,7 +337,7 @@ impl Socket for NetlinkSocket {
 
     fn local_name(&self) -> Result<SocketAddress> {
         let state = self.state.lock();
-        Ok(Self::encode(state.port, state.groups))
+        Ok(Self::encode(state.port, (state.groups & u64::from(u32::MAX)) as u32))
     }
 
     fn peer_name(&self) -> Result<SocketAddress> {
@@ -227,6 +345,9 @@ impl Socket for NetlinkSocket {
     }
 
     fn get_option(&self, level: i32, name: i32, _len: usize) -> Result<Vec<u8>> {
+        if (level, name) == (SOL_NETLINK, LIST_MEMBERSHIPS) {
+            return Ok(self.state.lock().groups.to_ne_bytes().to_vec());
+        }
         if level != SOL_NETLINK || !FLAG_OPTIONS.contains(&name) {
             return Err(Errno::ENOPROTOOPT);
         }
@@ -240,6 +361,18 @@ impl Socket for NetlinkSocket {
         }
         let value = value.first_chunk::<4>().map(|word| i32::from_ne_bytes(*word)).ok_or(Errno::EINVAL)?;
         let mut state = self.state.lock();
+        if matches!(name, ADD_MEMBERSHIP | DROP_MEMBERSHIP) {
+            if !(1..=GROUPS).contains(&value) {
+                return Err(Errno::EINVAL);
+            }
+            let group = 1u64 << (value - 1);
+            if name == ADD_MEMBERSHIP {
+                state.groups |= group;
+            } else {
+                state.groups &= !group;
+            }
+            return Ok(());
+        }
         if let Some(option) = usize::try_from(name).ok().and_then(|at| state.options.get_mut(at)) {
             *option = value != 0;
         }
@@ -247,7 +380,7 @@ impl Socket for NetlinkSocket {
     }
 
     fn readable_bytes(&self) -> Result<usize> {
-        Ok(self.state.lock().replies.front().map_or(0, Vec::len))
+        Ok(self.state.lock().letters.front().map_or(0, |letter| letter.data.len()))
     }
 
     fn poll(&self, watch: Option<&mut Watch>) -> Events {
@@ -255,7 +388,7 @@ impl Socket for NetlinkSocket {
             self.base.queue.register(watch);
         }
         let mut events = Events::OUT | Events::WRNORM | Events::WRBAND;
-        if !self.state.lock().replies.is_empty() {
+        if !self.state.lock().letters.is_empty() {
             events |= Events::IN | Events::RDNORM;
         }
         if self.base.has_error() {

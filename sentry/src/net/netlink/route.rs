@@ -15,9 +15,9 @@ use linux_abi::netlink::{
     IFA_ADDRESS, IFA_CACHEINFO, IFA_FLAGS, IFA_LABEL, IFA_LOCAL, IFLA_ADDRESS, IFLA_BROADCAST, IFLA_GROUP,
     IFLA_IFNAME, IFLA_LINKMODE, IFLA_MTU, IFLA_NUM_RX_QUEUES, IFLA_NUM_TX_QUEUES, IFLA_OPERSTATE,
     IFLA_PROMISCUITY, IFLA_QDISC, IFLA_TXQLEN, NLM_F_ACK, NLM_F_DUMP, NLM_F_MULTI, NLM_F_REQUEST, NLMSG_DONE,
-    NLMSG_ERROR, RT_SCOPE_HOST, RT_SCOPE_LINK, RT_TABLE_LOCAL, RTA_DST, RTA_OIF, RTA_PREFSRC, RTA_TABLE,
-    RTM_GETADDR, RTM_GETLINK, RTM_GETROUTE, RTM_NEWADDR, RTM_NEWLINK, RTM_NEWROUTE, RTN_BROADCAST, RTN_LOCAL,
-    RTPROT_KERNEL,
+    NLMSG_ERROR, RT_SCOPE_HOST, RT_SCOPE_LINK, RT_TABLE_DEFAULT, RT_TABLE_LOCAL, RT_TABLE_MAIN, RTA_DST,
+    RTA_OIF, RTA_PREFSRC, RTA_TABLE, RTM_GETADDR, RTM_GETLINK, RTM_GETROUTE, RTM_GETRULE, RTM_NEWADDR,
+    RTM_NEWLINK, RTM_NEWROUTE, RTM_NEWRULE, RTN_BROADCAST, RTN_LOCAL, RTPROT_KERNEL,
 };
 
 const HEADER: usize = 16;
@@ -26,13 +26,21 @@ const HEADER: usize = 16;
 const RTM_KIND_GET: u16 = 2;
 const RTM_MAX: u16 = 123;
 
+/// How long the datagrams of a dump get (`NLMSG_GOODSIZE`).
+const DATAGRAM: usize = 8 << 10;
+const FRA_PRIORITY: u16 = 6;
+const FRA_TABLE: u16 = 15;
+const FR_ACT_TO_TBL: u8 = 1;
+/// `RTM_F_LOOKUP_TABLE`: say which table a route is really in.
+const RTM_F_LOOKUP_TABLE: u32 = 0x1000;
+
 const IFA_F_PERMANENT: u8 = 0x80;
 
 /// A message being built.
-struct Message(Vec<u8>);
+pub(super) struct Message(Vec<u8>);
 
 impl Message {
-    fn new(kind: u16, flags: u16, seq: u32, port: u32) -> Message {
+    pub(super) fn new(kind: u16, flags: u16, seq: u32, port: u32) -> Message {
         let mut bytes = vec![0; 4];
         bytes.extend_from_slice(&kind.to_ne_bytes());
         bytes.extend_from_slice(&flags.to_ne_bytes());
@@ -41,13 +49,13 @@ impl Message {
         Message(bytes)
     }
 
-    fn put(mut self, bytes: &[u8]) -> Message {
+    pub(super) fn put(mut self, bytes: &[u8]) -> Message {
         self.0.extend_from_slice(bytes);
         self.0.resize(self.0.len().next_multiple_of(4), 0);
         self
     }
 
-    fn attribute(self, kind: u16, value: &[u8]) -> Message {
+    pub(super) fn attribute(self, kind: u16, value: &[u8]) -> Message {
         let len = u16::try_from(value.len() + 4).unwrap_or(u16::MAX);
         let mut bytes = len.to_ne_bytes().to_vec();
         bytes.extend_from_slice(&kind.to_ne_bytes());
@@ -55,7 +63,7 @@ impl Message {
         self.put(&bytes)
     }
 
-    fn finish(mut self) -> Vec<u8> {
+    pub(super) fn finish(mut self) -> Vec<u8> {
         let len = u32::try_from(self.0.len()).unwrap_or(u32::MAX);
         self.0.splice(..4, len.to_ne_bytes());
         self.0
@@ -63,22 +71,22 @@ impl Message {
 }
 
 /// One request.
-struct Request<'a> {
-    kind: u16,
+pub(super) struct Request<'a> {
+    pub(super) kind: u16,
     flags: u16,
     seq: u32,
     /// To whom the answer goes.
     port: u32,
     header: &'a [u8],
-    payload: &'a [u8],
+    pub(super) payload: &'a [u8],
 }
 
 impl Request<'_> {
-    fn is_dump(&self) -> bool {
+    pub(super) fn is_dump(&self) -> bool {
         self.flags & NLM_F_DUMP == NLM_F_DUMP
     }
 
-    fn reply(&self, kind: u16) -> Message {
+    pub(super) fn reply(&self, kind: u16) -> Message {
         Message::new(kind, if self.is_dump() { NLM_F_MULTI } else { 0 }, self.seq, self.port)
     }
 
@@ -97,6 +105,24 @@ impl Request<'_> {
 
 /// The datagrams that answer `bytes`, which may hold several requests.
 pub(super) fn answer(bytes: &[u8], port: u32, creds: &Credentials) -> Vec<Vec<u8>> {
+    answer_with(bytes, port, &|request| {
+        if request.kind > RTM_MAX {
+            Err(Errno::EOPNOTSUPP)
+        } else if request.kind % 4 != RTM_KIND_GET {
+            Err(if creds.capable(Caps::NET_ADMIN) { Errno::EOPNOTSUPP } else { Errno::EPERM })
+        } else if request.is_dump() {
+            Ok(dump(request))
+        } else {
+            get(request)
+        }
+    })
+}
+
+/// What answers one request.
+type Answer<'a> = &'a dyn Fn(&Request<'_>) -> Result<Vec<Vec<u8>>, Errno>;
+
+/// The datagrams that answer `bytes`, which may hold several requests, each answered by `one`.
+pub(super) fn answer_with(bytes: &[u8], port: u32, one: Answer<'_>) -> Vec<Vec<u8>> {
     let mut replies = Vec::new();
     let mut rest = bytes;
     // What is too short for a header, or claims to be longer than it is, ends the walk (netlink_rcv_skb).
@@ -112,32 +138,31 @@ pub(super) fn answer(bytes: &[u8], port: u32, creds: &Credentials) -> Vec<Vec<u8
             header,
             payload,
         };
-        answer_one(&request, creds, &mut replies);
+        answer_one(&request, one, &mut replies);
         rest = rest.get(len.next_multiple_of(4)..).unwrap_or_default();
     }
     replies
 }
 
-fn answer_one(request: &Request<'_>, creds: &Credentials, replies: &mut Vec<Vec<u8>>) {
+fn answer_one(request: &Request<'_>, one: Answer<'_>, replies: &mut Vec<Vec<u8>>) {
     if request.flags & NLM_F_REQUEST == 0 || request.kind < RTM_NEWLINK {
         if request.flags & NLM_F_ACK != 0 {
             replies.push(request.error(None));
         }
         return;
     }
-    let result = if request.kind > RTM_MAX {
-        Err(Errno::EOPNOTSUPP)
-    } else if request.kind % 4 != RTM_KIND_GET {
-        Err(if creds.capable(Caps::NET_ADMIN) { Errno::EOPNOTSUPP } else { Errno::EPERM })
-    } else if request.is_dump() {
-        Ok(dump(request))
-    } else {
-        get(request)
-    };
-    match result {
+    match one(request) {
         Ok(messages) => {
-            if !messages.is_empty() {
-                replies.push(messages.concat());
+            // Datagrams of a size that callers have room for.
+            let mut datagram: Vec<u8> = Vec::new();
+            for message in messages {
+                if !datagram.is_empty() && datagram.len() + message.len() > DATAGRAM {
+                    replies.push(std::mem::take(&mut datagram));
+                }
+                datagram.extend(message);
+            }
+            if !datagram.is_empty() {
+                replies.push(datagram);
             }
             if request.is_dump() {
                 let done = Message::new(NLMSG_DONE, NLM_F_MULTI, request.seq, request.port);
@@ -174,7 +199,16 @@ fn dump(request: &Request<'_>) -> Vec<Vec<u8>> {
                 messages.push(route(request, AF_INET6, &V6_LOCALHOST, 128, RTN_LOCAL));
             }
         }
-        // Neighbours, rules, queueing disciplines …: none.
+        RTM_GETRULE => {
+            for family in [AF_INET, AF_INET6].into_iter().filter(|family| wants(*family)) {
+                messages.push(rule(request, family, 0, RT_TABLE_LOCAL));
+                messages.push(rule(request, family, 32_766, RT_TABLE_MAIN));
+                if family == AF_INET {
+                    messages.push(rule(request, family, 32_767, RT_TABLE_DEFAULT));
+                }
+            }
+        }
+        // Neighbours, queueing disciplines …: none.
         _ => {}
     }
     messages
@@ -196,6 +230,12 @@ fn get(request: &Request<'_>) -> Result<Vec<Vec<u8>>, Errno> {
         }
         RTM_GETROUTE => {
             let to = attributes(request.payload.get(12..).unwrap_or_default(), RTA_DST);
+            let flags = request.payload.get(8..12).and_then(|word| word.first_chunk());
+            let says_table = flags.is_some_and(|word| u32::from_ne_bytes(*word) & RTM_F_LOOKUP_TABLE != 0);
+            let route = |request: &Request<'_>, family, to: &[u8], prefix, kind| {
+                let table = if says_table { RT_TABLE_LOCAL } else { RT_TABLE_MAIN };
+                route_in(request, table, family, to, prefix, kind)
+            };
             match (request.family(), to) {
                 (AF_INET, Some(to @ [127, _, _, _])) => Ok(vec![route(request, AF_INET, to, 32, RTN_LOCAL)]),
                 (AF_INET6, Some(to)) if to == V6_LOCALHOST => {
@@ -267,16 +307,34 @@ fn address(request: &Request<'_>, family: u16) -> Vec<u8> {
         .finish()
 }
 
-/// `struct rtmsg` and its attributes.
+/// `struct fib_rule_hdr` and its attributes: where routes are looked for.
+fn rule(request: &Request<'_>, family: u16, priority: u32, table: u8) -> Vec<u8> {
+    let message = request
+        .reply(RTM_NEWRULE)
+        .put(&[u8::try_from(family).unwrap_or(0), 0, 0, 0, table, 0, 0, FR_ACT_TO_TBL])
+        .put(&0u32.to_ne_bytes())
+        .attribute(FRA_TABLE, &u32::from(table).to_ne_bytes());
+    if priority == 0 {
+        return message.finish();
+    }
+    message.attribute(FRA_PRIORITY, &priority.to_ne_bytes()).finish()
+}
+
+/// A route of the table of local addresses.
 fn route(request: &Request<'_>, family: u16, to: &[u8], prefix: u8, kind: u8) -> Vec<u8> {
+    route_in(request, RT_TABLE_LOCAL, family, to, prefix, kind)
+}
+
+/// `struct rtmsg` and its attributes.
+fn route_in(request: &Request<'_>, table: u8, family: u16, to: &[u8], prefix: u8, kind: u8) -> Vec<u8> {
     let scope = if kind == RTN_BROADCAST { RT_SCOPE_LINK } else { RT_SCOPE_HOST };
     let family_byte = u8::try_from(family).unwrap_or(0);
     let message = request
         .reply(RTM_NEWROUTE)
         .put(&[family_byte, prefix, 0, 0])
-        .put(&[RT_TABLE_LOCAL, RTPROT_KERNEL, scope, kind])
+        .put(&[table, RTPROT_KERNEL, scope, kind])
         .put(&0u32.to_ne_bytes())
-        .attribute(RTA_TABLE, &u32::from(RT_TABLE_LOCAL).to_ne_bytes())
+        .attribute(RTA_TABLE, &u32::from(table).to_ne_bytes())
         .attribute(RTA_DST, to);
     let message = if family == AF_INET { message.attribute(RTA_PREFSRC, &[127, 0, 0, 1]) } else { message };
     message.attribute(RTA_OIF, &LO_INDEX.to_ne_bytes()).finish()

@@ -249,6 +249,9 @@ impl UnixSocket {
         if readable {
             events |= Events::IN | Events::RDNORM;
         }
+        if self.has_urgent() {
+            events |= Events::PRI;
+        }
         if self.base.kind != SOCK_DGRAM
             && matches!(phase, Phase::Unconnected | Phase::Connecting | Phase::Closed)
         {

@@ -19,7 +19,13 @@ use std::{
 use linux_abi::socket::AF_UNIX;
 
 use super::{Inbox, UnixNs, UnixSocket, scm::Scm};
-use crate::{fs::file::File, net::file::SocketFile};
+use crate::{
+    fs::file::File,
+    net::{control::ControlMessage, file::SocketFile},
+};
+
+/// How many sockets in flight are not worth a collection by their sender.
+const MANY: usize = 64;
 
 /// When collections happen.
 #[derive(Default)]
@@ -27,6 +33,8 @@ pub struct Collector {
     running: AtomicBool,
     /// Sockets closed since the last collection.
     closed: AtomicUsize,
+    /// A sender of sockets collects once so many are in flight.
+    many: AtomicUsize,
 }
 
 /// The inode number of the unix socket that `file` is.
@@ -63,9 +71,13 @@ impl UnixNs {
             return;
         }
         let closed = self.collector.closed.fetch_add(1, Ordering::Relaxed);
-        if closed < (self.all.lock().len() / 4).saturating_sub(16)
-            || self.collector.running.swap(true, Ordering::AcqRel)
-        {
+        if closed >= (self.all.lock().len() / 4).saturating_sub(16) {
+            self.collect();
+        }
+    }
+
+    fn collect(&self) {
+        if self.collector.running.swap(true, Ordering::AcqRel) {
             return;
         }
         self.collector.closed.store(0, Ordering::Relaxed);
@@ -81,6 +93,18 @@ impl UnixNs {
                 }
             }
         }
+    }
+
+    /// Collects before `control` is sent, if it has files and many sockets are in flight: sockets whose last references are in
+    /// flight are never closed, so nobody else may ever collect them. Amortised: the next time when twice as many are left.
+    pub(super) fn collect_if_many(&self, control: &[ControlMessage]) {
+        let sends_files = control.iter().any(|message| matches!(message, ControlMessage::Rights(_)));
+        let in_flight = self.in_flight.sockets();
+        if !sends_files || in_flight < MANY.max(self.collector.many.load(Ordering::Relaxed)) {
+            return;
+        }
+        self.collect();
+        self.collector.many.store(self.in_flight.sockets().saturating_mul(2), Ordering::Relaxed);
     }
 
     fn find_garbage(&self) -> Vec<Arc<UnixSocket>> {

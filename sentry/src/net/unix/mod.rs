@@ -18,6 +18,7 @@ pub mod scm;
 #[cfg(test)]
 mod tests;
 mod transfer;
+mod urgent;
 
 use std::{
     collections::{HashMap, VecDeque},
@@ -39,6 +40,7 @@ use self::{
     gc::Collector,
     packets::PacketQueue,
     scm::{InFlight, Scm},
+    urgent::Urgent,
 };
 use super::{
     address::SocketAddress,
@@ -141,6 +143,7 @@ impl UnixNs {
             state: Mutex::default(),
             shutdown: AtomicU8::new(0),
             room: WaitQueue::new(),
+            urgent: Mutex::default(),
         });
         self.all.lock().insert(number, Arc::downgrade(&socket));
         socket
@@ -168,6 +171,8 @@ pub struct UnixSocket {
     shutdown: AtomicU8,
     /// Announces that the inbox or the backlog has room again.
     room: WaitQueue,
+    /// Of a stream.
+    urgent: Mutex<Urgent>,
 }
 
 /// What arrived.
@@ -232,6 +237,17 @@ impl UnixSocket {
     /// The name, as in /proc/net/unix.
     pub fn display_name(&self) -> Option<String> {
         self.address().map(|address| address.display())
+    }
+
+    /// The name as it lies in an address, for sock_diag(7).
+    pub fn raw_name(&self) -> Option<Vec<u8>> {
+        let address = self.address()?.encode();
+        address.as_bytes().get(2..).map(<[u8]>::to_vec)
+    }
+
+    /// The inode number of the peer.
+    pub fn peer_number(&self) -> Option<u64> {
+        self.state.lock().peer.as_ref().map(|peer| peer.base.inode.number())
     }
 
     /// Gives the socket the name `address`, which is at `place` if it is a path.
@@ -414,6 +430,10 @@ impl Socket for UnixSocket {
             Some(Inbox::Stream(stream)) => stream.status().queued,
             _ => self.base.in_flight.load(Ordering::Relaxed),
         })
+    }
+
+    fn at_mark(&self) -> Result<bool> {
+        if self.base.kind == SOCK_STREAM { Ok(self.is_at_mark()) } else { Err(Errno::ENOTTY) }
     }
 
     fn is_listening(&self) -> bool {

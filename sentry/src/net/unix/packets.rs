@@ -99,25 +99,40 @@ impl PacketQueue {
         Ok(())
     }
 
-    /// Shows the first message to `look`, and removes it if `consume` and `look` succeeds. `Ok(None)`: nothing will come.
+    /// Shows the first message to `look`, and removes it if `consume` and `look` succeeds. A peek may `skip` bytes: `look` is told
+    /// how many of the message it gets are among them. `Ok(None)`: nothing will come.
     ///
     /// # Errors
     /// `EAGAIN` when there is none, or `look`'s: the message stays, unlike in Linux, where a fault loses it.
     pub(super) fn pop<T>(
         &self,
         consume: bool,
-        look: &mut dyn FnMut(&mut Packet) -> Result<T>,
+        skip: &mut usize,
+        look: &mut dyn FnMut(&mut Packet, usize) -> Result<T>,
     ) -> Result<Option<T>> {
         let _turn = self.reader.lock();
         let mut packet = {
             let mut state = self.state.lock();
+            // The messages in front of the place where a peek begins.
+            let mut at = 0;
+            while let Some(packet) = state.packets.get(at)
+                && *skip > 0
+                && *skip >= packet.data.len()
+            {
+                *skip -= packet.data.len();
+                at += 1;
+            }
+            if at > 0 {
+                let packet = state.packets.get_mut(at).ok_or(Errno::EAGAIN)?;
+                return look(packet, *skip).map(Some);
+            }
             match state.packets.pop_front() {
                 Some(packet) => packet,
                 None if state.finished => return Ok(None),
                 None => return Err(Errno::EAGAIN),
             }
         };
-        let result = look(&mut packet);
+        let result = look(&mut packet, *skip);
         if !consume || result.is_err() {
             let mut state = self.state.lock();
             if !state.discarded {

@@ -43,9 +43,6 @@ impl UnixSocket {
         args: &mut SendArgs<'_>,
         source: &mut dyn Source,
     ) -> Result<usize> {
-        if args.flags & MSG_OOB != 0 {
-            return Err(Errno::EOPNOTSUPP);
-        }
         let (phase, peer) = {
             let state = self.state.lock();
             (state.phase, state.peer.clone())
@@ -60,8 +57,11 @@ impl UnixSocket {
         self.base.take_error()?;
         let Inbox::Stream(stream) = &peer.inbox else { return Err(Errno::ENOTCONN) };
         let record = self.passes_creds() || peer.passes_creds();
+        self.ns.collect_if_many(&args.control);
         let scm = Scm::prepare(caller, &mut args.control, record, &self.ns.in_flight)?;
         let creds = scm.creds;
+        // The last byte is the urgent one.
+        let urgent = args.flags & MSG_OOB != 0 && source.remaining() > 0;
         let mut scm = Some(scm);
         let mut done = 0;
         loop {
@@ -69,6 +69,14 @@ impl UnixSocket {
             if left == 0 {
                 return Ok(done);
             }
+            if urgent && left == 1 {
+                return match Self::send_urgent(&peer, stream, source, &mut scm) {
+                    Ok(()) => Ok(done + 1),
+                    Err(_) if done > 0 => Ok(done),
+                    Err(errno) => Err(errno),
+                };
+            }
+            let left = left - usize::from(urgent);
             match stream.write(left, &mut scm, &mut |chunk| source.take(chunk)) {
                 Ok(0) => return Ok(done),
                 Ok(count) => {
@@ -95,7 +103,7 @@ impl UnixSocket {
         sink: &mut dyn Sink,
     ) -> Result<Received> {
         if args.flags & MSG_OOB != 0 {
-            return Err(Errno::EOPNOTSUPP);
+            return self.recv_urgent(stream, args.flags & MSG_PEEK != 0, sink);
         }
         let (connected, peer) = {
             let state = self.state.lock();
@@ -114,20 +122,26 @@ impl UnixSocket {
         let pass_creds = self.passes_creds();
         let mut creds: Option<Option<Ucred>> = None;
         let mut files: Vec<Arc<File>> = Vec::new();
-        let mode =
-            if peek { ReadMode::Peek(self.base.peek_offset().unwrap_or(0)) } else { ReadMode::Consume };
         if sink.remaining() == 0 {
             return Ok(Received::default());
         }
+        let around = self.around_urgent(stream, peek);
+        let mut limit = around.limit;
+        let mode = if peek {
+            ReadMode::Peek(self.base.peek_offset().unwrap_or(0).saturating_add(around.skip))
+        } else {
+            ReadMode::Consume
+        };
         let result = stream.read(mode, &mut |scm: &mut Scm, bytes| {
             if pass_creds && creds.is_some_and(|first| first != scm.creds) {
                 return Ok(Step::Stop);
             }
-            let want = bytes.len().min(sink.remaining());
+            let want = bytes.len().min(sink.remaining()).min(limit);
             let shown = bytes.get(..want).unwrap_or(bytes);
             let took = sink.put(shown)?;
+            limit -= took.min(limit);
             creds.get_or_insert(scm.creds);
-            let mut last = took < bytes.len();
+            let mut last = took < bytes.len() || limit == 0;
             if took > 0 && scm.rights.is_some() {
                 files = match (peek, &scm.rights) {
                     (true, Some(rights)) => rights.files().to_vec(),
@@ -238,6 +252,7 @@ impl UnixSocket {
             }
         }
         let record = self.passes_creds() || to.passes_creds();
+        self.ns.collect_if_many(&args.control);
         let scm = Scm::prepare(caller, &mut args.control, record, &self.ns.in_flight)?;
         let packet = Packet::new(self, data, self.address(), scm, held);
         match inbox.push(packet, limit) {
@@ -292,13 +307,16 @@ impl UnixSocket {
         self.base.take_error()?;
         let peek = args.flags & MSG_PEEK != 0;
         let pass_creds = self.passes_creds();
-        let received = queue.pop(!peek, &mut |packet: &mut Packet| {
-            let want = packet.data.len().min(sink.remaining());
-            let shown = packet.data.get(..want).unwrap_or_default();
+        let mut skip = if peek { self.base.peek_offset().unwrap_or(0) } else { 0 };
+        let received = queue.pop(!peek, &mut skip, &mut |packet: &mut Packet, skip| {
+            let data = packet.data.get(skip..).unwrap_or_default();
+            let want = data.len().min(sink.remaining());
+            let shown = data.get(..want).unwrap_or_default();
             let bytes = if want > 0 { sink.put(shown)? } else { 0 };
             if bytes < want {
                 return Err(Errno::EFAULT);
             }
+            let whole = data.len();
             let files = match &packet.scm.rights {
                 None => Vec::new(),
                 Some(rights) if peek => rights.files().to_vec(),
@@ -306,14 +324,18 @@ impl UnixSocket {
             };
             Ok(Received {
                 bytes,
-                message: Some(packet.data.len()),
+                message: Some(whole),
                 from: packet.from.as_deref().map(UnixAddress::encode),
                 control: scm::received(packet.scm.creds, files, pass_creds),
-                flags: if want < packet.data.len() { MSG_TRUNC } else { 0 },
+                flags: if want < whole { MSG_TRUNC } else { 0 },
             })
         })?;
         if !peek {
             self.room.wake(WRITABLE);
+        }
+        if let Some(received) = &received {
+            let whole = received.message.unwrap_or(0);
+            self.base.move_peek_offset(if peek { received.bytes } else { whole }, peek);
         }
         match received {
             // A datagram socket that was shut down: only waiting calls see the end.
