@@ -493,6 +493,16 @@ TEST(clone3_basic)
 	CHECK_EQ(wait_exit(pid), 8);
 }
 
+TEST(pidfd_that_cannot_be_stored_is_efault)
+{
+	int next = CHECK_OK(dup(0));
+	close(next);
+	CHECK_ERRNO(syscall(SYS_clone, CLONE_PIDFD | SIGCHLD, 0, BAD, NULL, 0), EFAULT);
+	CHECK_ERRNO(waitpid(-1, NULL, 0), ECHILD);
+	CHECK_EQ(dup(0), next); /* the descriptor was given back */
+	close(next);
+}
+
 TEST(clone3_parent_tid_and_pidfd_together)
 {
 	pid_t tid = 0;

@@ -111,6 +111,11 @@ TEST(private_wake_needs_no_mapping)
 {
 	CHECK_EQ(futex(BAD, FUTEX_WAKE | PRIV, 1, NULL, NULL, 0), 0);
 	CHECK_ERRNO(futex(BAD, FUTEX_WAKE, 1, NULL, NULL, 0), EFAULT);
+	uint32_t *none = mmap(NULL, 4096, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	CHECK(none != MAP_FAILED);
+	CHECK_ERRNO(futex(none, FUTEX_WAKE, 1, NULL, NULL, 0), EFAULT);
+	CHECK_EQ(futex(none, FUTEX_WAKE | PRIV, 1, NULL, NULL, 0), 0);
+	munmap(none, 4096);
 }
 
 TEST(wake_between_processes)

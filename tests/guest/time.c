@@ -216,6 +216,7 @@ TEST(nanosleep_errors)
 	CHECK_ERRNO(syscall(SYS_nanosleep, BAD, NULL), EFAULT);
 	CHECK_EQ(clock_nanosleep(99, 0, &bad[0], NULL), EINVAL);
 	CHECK_EQ(clock_nanosleep(CLOCK_THREAD_CPUTIME_ID, 0, &(struct timespec){0, 1}, NULL), EINVAL);
+	CHECK_ERRNO(syscall(SYS_clock_nanosleep, CLOCK_THREAD_CPUTIME_ID, 0, &(struct timespec){0, 1}, NULL), EOPNOTSUPP);
 	CHECK_EQ(clock_nanosleep(CLOCK_MONOTONIC, 0, &bad[2], NULL), EINVAL);
 	CHECK_EQ(clock_nanosleep(CLOCK_MONOTONIC_COARSE, 0, &(struct timespec){0, 1}, NULL), EOPNOTSUPP);
 }

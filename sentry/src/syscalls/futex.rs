@@ -95,9 +95,13 @@ fn at_least_one(count: u32) -> usize {
     usize::try_from(count.cast_signed().max(1)).unwrap_or(1)
 }
 
-pub(super) fn key(cx: &ThreadCx, addr: UserAddr, private: bool) -> Result<FutexKey> {
+pub(super) fn key(cx: &mut ThreadCx, addr: UserAddr, private: bool) -> Result<FutexKey> {
     if !addr.0.is_multiple_of(4) {
         return Err(Errno::EINVAL);
+    }
+    if !private {
+        // The page must be there, also to be woken at: `get_futex_key` pins it.
+        cx.read_obj::<u32>(addr)?;
     }
     cx.task.mm()?.futex_key(addr.0, private)
 }
@@ -170,11 +174,18 @@ pub(super) fn sleep(cx: &ThreadCx, waiter: &Arc<Waiter>, deadline: Deadline) -> 
     if table(cx).cancel(waiter) { Ok(()) } else { result }
 }
 
-pub(super) fn wake(cx: &ThreadCx, addr: UserAddr, count: usize, bitset: u32, private: bool) -> Result<usize> {
+pub(super) fn wake(
+    cx: &mut ThreadCx,
+    addr: UserAddr,
+    count: usize,
+    bitset: u32,
+    private: bool,
+) -> Result<usize> {
     if bitset == 0 {
         return Err(Errno::EINVAL);
     }
-    table(cx).wake(&key(cx, addr, private)?, count, bitset)
+    let key = key(cx, addr, private)?;
+    table(cx).wake(&key, count, bitset)
 }
 
 pub(super) fn requeue(

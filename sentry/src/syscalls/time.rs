@@ -167,7 +167,8 @@ pub fn clock_nanosleep(
     remaining: UserAddr,
 ) -> SysResult<()> {
     if id == CLOCK_THREAD_CPUTIME_ID {
-        return Err(Errno::EINVAL.into());
+        // `clock_thread` has no `nsleep`; it is the C library that says EINVAL.
+        return Err(Errno::EOPNOTSUPP.into());
     }
     let source = time_source(cx, id)?;
     let time: Timespec = cx.read_obj(request)?;

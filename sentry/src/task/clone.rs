@@ -66,14 +66,9 @@ impl ThreadCx {
             let _ = self.write_now(request.parent_tid, &tid.to_le_bytes());
         }
         let (task, context, regs) = child;
-        if flags & CLONE_PIDFD != 0 {
-            // Errors are ignored: the child exists by now.
-            let pidfd = File::anonymous(Box::new(PidFd::new(&parent, Arc::clone(&task.group))), 2);
-            if let Ok(fd) = parent.install(pidfd, true) {
-                let _ = self.write_now(request.pidfd, &fd.to_le_bytes());
-            }
-        }
-        if let Err(errno) = run::spawn(Arc::clone(&task), context, regs) {
+        let started =
+            self.install_pidfd(request, &task).and_then(|()| run::spawn(Arc::clone(&task), context, regs));
+        if let Err(errno) = started {
             let mut tree = parent.kernel.tasks.lock();
             if tree.remove_thread(&task) == 0 && flags & CLONE_THREAD == 0 {
                 tree.remove_process(tid);
@@ -89,6 +84,22 @@ impl ThreadCx {
             let _ = parent.wait_killable(|| vfork.is_done().then_some(()));
         }
         Ok(tid)
+    }
+
+    /// `CLONE_PIDFD`: gives the parent its descriptor, before the child runs.
+    fn install_pidfd(&mut self, request: &CloneRequest, child: &Arc<Task>) -> Result<()> {
+        if request.flags & CLONE_PIDFD == 0 {
+            return Ok(());
+        }
+        let parent = Arc::clone(&self.task);
+        let fd = parent
+            .install(File::anonymous(Box::new(PidFd::new(&parent, Arc::clone(&child.group))), 2), true)?;
+        self.write_now(request.pidfd, &fd.to_le_bytes()).inspect_err(|_| {
+            if let Ok(files) = parent.files() {
+                // Another thread may have closed it meanwhile.
+                let _ = files.remove(fd);
+            }
+        })
     }
 
     fn write_now(&mut self, at: UserAddr, bytes: &[u8]) -> Result<()> {
