@@ -287,6 +287,27 @@ pub trait AddressSpace: Send + Sync {
     fn kill(&self);
 }
 
+/// A question that a backend may answer itself, once it was told the answer: see [`Context::remember`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Answer {
+    /// `getpid(2)`.
+    Pid,
+    /// `gettid(2)`.
+    Tid,
+    /// `getppid(2)`.
+    ParentPid,
+    /// `getuid(2)`.
+    Uid,
+    /// `geteuid(2)`.
+    EffectiveUid,
+    /// `getgid(2)`.
+    Gid,
+    /// `getegid(2)`.
+    EffectiveGid,
+    /// `sched_yield(2)`: zero, after the host's.
+    Yield,
+}
+
 /// A piece of memory that [`Context::map_image`] makes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Piece {
@@ -310,6 +331,19 @@ pub trait Context: Send {
     /// General registers, `rip`, `rflags` and the segment bases are always complete and may all be changed
     /// between calls. Extended state is separate: see [`Context::extended_state`].
     fn run(&mut self, regs: &mut Registers) -> Trap;
+
+    /// As [`Context::run`], but after a system call only `rax`, `orig_rax` and the argument registers are there: the others are
+    /// whatever they were until [`Context::complete`] gets them. If it was not called, only `rax` matters when the guest is resumed.
+    fn step(&mut self, regs: &mut Registers) -> Trap {
+        self.run(regs)
+    }
+
+    /// Gets the registers that [`Context::step`] left out. `rax` and `orig_rax` stay as they are.
+    fn complete(&mut self, _regs: &mut Registers) {}
+
+    /// Tells the answer of a call that asks nothing but `answer`. The guest may then get it without a trap, until
+    /// [`Kick::forget_answers`]. For values that only change together with a call of that.
+    fn remember(&mut self, _answer: Answer, _value: u32) {}
 
     /// Interrupts `run` from other threads.
     fn kicker(&self) -> Arc<dyn Kick>;
@@ -349,7 +383,7 @@ pub trait Context: Send {
     /// even if it does not write, as Linux's `futex_cmpxchg_value_locked`.
     ///
     /// **This default is not atomic**: guest threads that run meanwhile can change the word between the read and the write.
-    /// A backend replaces it, systrap with a `lock cmpxchg` by the stub's own thread.
+    /// Backends replace it: stubs do it with a `lock cmpxchg` of their own.
     ///
     /// # Errors
     /// As [`AddressSpace::read`].
@@ -472,4 +506,7 @@ pub trait Kick: Send + Sync {
     /// Makes the current or the next [`Context::run`] return [`Trap::Interrupted`] (or another trap that
     /// happened first; the kick then stays pending). Never blocks; harmless when the thread is gone.
     fn kick(&self);
+
+    /// Takes back what [`Context::remember`] was told: when this returns, the thread's next question traps.
+    fn forget_answers(&self) {}
 }

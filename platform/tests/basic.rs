@@ -390,3 +390,44 @@ fn processor_time_is_counted() {
     );
     assert!(process < Duration::from_secs(20));
 }
+
+/// `lock inc dword [rdi]; dec esi; jnz; syscall`.
+const COUNT: &[u8] = &[0xf0, 0xff, 0x07, 0xff, 0xce, 0x75, 0xf9, 0x0f, 0x05];
+
+#[test]
+fn comparing_is_atomic_against_running_guests() {
+    const ROUNDS: u32 = 2000;
+    const PER_ROUND: u32 = 100_000;
+    let platform = platform();
+    let (mut guest, start) = process(&platform, COUNT);
+    let mut other = guest.context.clone_thread().expect("a thread");
+    let mut regs = Registers { rdi: DATA, rsi: u64::from(ROUNDS * PER_ROUND / 100), ..start };
+    // A tracer may not end before its guest.
+    let step = std::sync::Arc::new(std::sync::Barrier::new(2));
+    let counting = {
+        let step = std::sync::Arc::clone(&step);
+        std::thread::spawn(move || {
+            assert_eq!(other.run(&mut regs), Trap::Syscall);
+            step.wait();
+            step.wait();
+        })
+    };
+    let mut added = 0;
+    let mut value = 0;
+    while added < ROUNDS {
+        let was =
+            guest.context.compare_exchange_u32(UserAddr(DATA), value, value.wrapping_add(1)).expect("mapped");
+        added += u32::from(was == value);
+        value = if was == value { was.wrapping_add(1) } else { was };
+    }
+    step.wait();
+    let mut word = [0; 4];
+    guest.space.read(UserAddr(DATA), &mut word).expect("mapped");
+    assert_eq!(u32::from_le_bytes(word), ROUNDS * PER_ROUND / 100 + added);
+    // It needs memory that can be written, whatever is there.
+    assert!(guest.context.compare_exchange_u32(UserAddr(CODE), 1, 2).is_err());
+    assert!(guest.context.compare_exchange_u32(UserAddr(0x10_0000), 1, 2).is_err());
+    assert_eq!(guest.context.compare_exchange_u32(UserAddr(DATA), 1, 2), Ok(u32::from_le_bytes(word)));
+    step.wait();
+    counting.join().expect("counted");
+}

@@ -165,6 +165,7 @@ fn the_shims_calls_are_bounded() {
         libc::SYS_mprotect,
         libc::SYS_mremap,
         libc::SYS_madvise,
+        libc::SYS_sched_yield,
         libc::SYS_close,
         libc::SYS_exit,
         // Pass seccomp on Linux 6.14 and later.

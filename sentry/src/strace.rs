@@ -30,11 +30,10 @@ impl Strace {
 
     /// What is known of a call before it is made; `None` if it gets no line.
     pub(crate) fn enter(&self, cx: &mut ThreadCx) -> Option<Call> {
-        let nr = cx.regs.rax & 0xffff_ffff;
+        let (nr, args) = cx.call();
         if self.calls.as_ref().is_some_and(|calls| !calls.contains(&nr)) {
             return None;
         }
-        let args = cx.regs.arguments();
         Some(Call::enter(nr, args, &mut |at, buffer| cx.read_partial(UserAddr(at), buffer)))
     }
 

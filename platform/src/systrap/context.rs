@@ -26,8 +26,8 @@ use super::{
     unit::lock,
 };
 use crate::{
-    Access, AccessFault, AddressSpace, Backing, Context, Errno, Exception, Fault, Gone, Kick, MapError,
-    PageRange, Piece, Process, Prot, Registers, Trap, UserAddr,
+    Access, AccessFault, AddressSpace, Answer, Backing, Context, Errno, Exception, Fault, Gone, Kick,
+    MapError, PageRange, Piece, Process, Prot, Registers, Trap, UserAddr,
 };
 
 /// `AUDIT_ARCH_X86_64`.
@@ -53,6 +53,8 @@ pub(crate) struct SystrapContext {
     frame: Frame,
     /// It is stopped in a patched call: `frame` has no extended state.
     fast: bool,
+    /// It was stopped in a patched call, and the caller has only the registers that came with the request.
+    incomplete: bool,
     pub(super) own: Arc<Space>,
     /// It is the process's first thread, which must not end before the others: the host finds a process's memory through it.
     leader: bool,
@@ -74,10 +76,11 @@ impl SystrapContext {
             tid,
             frame,
             fast: false,
+            incomplete: false,
             own: Arc::clone(space),
             leader: space.with_pid(|pid| pid == tid).unwrap_or(false),
             space: Arc::clone(space) as Arc<dyn AddressSpace>,
-            kicker: Arc::new(Kicker::new(space, tid)),
+            kicker: Arc::new(Kicker::new(space, tid, stub.slot.clone())),
             bases: (0, 0),
             candidate: None,
             thunk: (0, 0),
@@ -224,6 +227,13 @@ impl SystrapContext {
     /// Puts the registers where the shim takes them from.
     fn prepare(&mut self, regs: &Registers) -> Result<Resume, Gone> {
         self.stub.settle(&self.own)?;
+        if self.incomplete && self.fast {
+            self.stub.slot.set64(slot::RESULT, regs.rax);
+            return Ok(Resume::Call);
+        }
+        let mut complete = *regs;
+        self.complete(&mut complete);
+        let regs = &complete;
         // A patched call returns with its return address in rcx, as a system call does.
         let returns = regs.rip == regs.rcx && regs.rip < TASK_END;
         let rip = if self.fast && regs.rip == self.thunk.0 { self.thunk.1 } else { self.moved(regs.rip) };
@@ -271,17 +281,16 @@ impl SystrapContext {
         if event == event::FAST_CALL {
             self.fast = true;
             self.frame = Frame::fast();
-            self.frame.registers(slot, regs);
-            self.bases.0 = canonical(slot.get64(slot::FS));
-            (regs.fs_base, regs.gs_base, regs.orig_rax) = (self.bases.0, 0, regs.rax);
-            if regs.rip >= THUNKS && regs.rip < VDSO {
-                let back = lock(&self.own.patches).guest_address(regs.rip);
-                self.thunk = (back, regs.rip);
-                (regs.rip, regs.rcx) = (back, back);
-            }
+            self.incomplete = true;
+            let mut request = [0; 7];
+            slot.get_words(slot::RECORD_COUNT, &mut request);
+            let [number, rdi, rsi, rdx, r10, r8, r9] = request;
+            let number = number >> 32;
+            *regs = Registers { rax: number, orig_rax: number, rdi, rsi, rdx, r10, r8, r9, ..*regs };
             return Ok(Trap::Syscall);
         }
         self.fast = false;
+        self.incomplete = false;
         let frame = Frame::posted(slot, &self.own.shared.xstate).filter(|_| event != 0);
         let Some(frame) = frame else {
             self.own.kill();
@@ -294,6 +303,9 @@ impl SystrapContext {
             // A kick took it on its way to the thunk.
             regs.rip = resumed;
         }
+        if how == Resume::Call && regs.rip == slot.get64(slot::REGISTERS + 128) {
+            regs.rip = lock(&self.own.patches).guest_address(regs.rip);
+        }
         if self.has_fsgsbase() {
             self.bases = (canonical(slot.get64(slot::FS)), canonical(slot.get64(slot::GS)));
             let stopped_before_set_fs = how == Resume::Fast { set_fs: true } && regs.rip == resumed;
@@ -305,6 +317,19 @@ impl SystrapContext {
         }
         let cause = frame.cause(slot);
         Ok(trap(event.cast_signed(), &cause, regs))
+    }
+
+    /// [`Context::step`].
+    fn step_to(&mut self, regs: &mut Registers) -> Trap {
+        self.stub.copies.forget();
+        if !self.kicker.enter() {
+            // The kick is told now; what the shim remembers of it is done with.
+            self.stub.slot.set32(slot::KICK, 0);
+            return if self.own.is_dead() { Trap::Gone } else { Trap::Interrupted };
+        }
+        let trap = self.run_on(regs).unwrap_or(Trap::Gone);
+        self.kicker.leave(trap == Trap::Interrupted);
+        trap
     }
 
     /// Resumes the guest until its next trap, and makes a call of one that a patched site caused.
@@ -374,15 +399,34 @@ pub(super) fn trap(signo: i32, cause: &Cause, regs: &mut Registers) -> Trap {
 
 impl Context for SystrapContext {
     fn run(&mut self, regs: &mut Registers) -> Trap {
-        self.stub.copies.forget();
-        if !self.kicker.enter() {
-            // The kick is told now; what the shim remembers of it is done with.
-            self.stub.slot.set32(slot::KICK, 0);
-            return if self.own.is_dead() { Trap::Gone } else { Trap::Interrupted };
-        }
-        let trap = self.run_on(regs).unwrap_or(Trap::Gone);
-        self.kicker.leave(trap == Trap::Interrupted);
+        let trap = self.step_to(regs);
+        self.complete(regs);
         trap
+    }
+
+    fn step(&mut self, regs: &mut Registers) -> Trap {
+        self.step_to(regs)
+    }
+
+    fn complete(&mut self, regs: &mut Registers) {
+        if !std::mem::take(&mut self.incomplete) {
+            return;
+        }
+        let slot = &self.stub.slot;
+        let (rax, orig_rax) = (regs.rax, regs.orig_rax);
+        Frame::fast().registers(slot, regs);
+        (regs.rax, regs.orig_rax) = (rax, orig_rax);
+        self.bases.0 = canonical(slot.get64(slot::FS));
+        (regs.fs_base, regs.gs_base) = (self.bases.0, 0);
+        if regs.rip >= THUNKS && regs.rip < VDSO {
+            let back = lock(&self.own.patches).guest_address(regs.rip);
+            self.thunk = (back, regs.rip);
+            (regs.rip, regs.rcx) = (back, back);
+        }
+    }
+
+    fn remember(&mut self, answer: Answer, value: u32) {
+        self.stub.slot.remember(answer, value);
     }
 
     fn kicker(&self) -> Arc<dyn Kick> {
@@ -537,7 +581,18 @@ impl Context for SystrapContext {
         Ok(child?.into_process())
     }
 
+    fn compare_exchange_u32(&mut self, at: UserAddr, old: u32, new: u32) -> Result<u32, AccessFault> {
+        let fault = AccessFault { done: 0 };
+        self.stub.copies.changed(at.0, 4);
+        let results =
+            self.stub.run(&self.own, &[Op::compare_exchange(at.0, old, new)]).map_err(|Gone| fault)?;
+        let was = results.get(0).map_err(|_| fault)?;
+        #[expect(clippy::cast_possible_truncation, reason = "the result of a comparison of 32 bits")]
+        Ok(was as u32)
+    }
+
     fn reset(&mut self) -> Result<(), MapError> {
+        self.incomplete = false;
         self.need_frame()?;
         self.forget_patches();
         self.frame.set_extended_state(&self.stub.slot, &self.own.shared.xstate, &[]);

@@ -48,6 +48,7 @@ const RULES: &[Rule] = &[
         "FUTEX_WAIT and FUTEX_WAKE on the hand-over words; only memory of its own",
     ),
     rule(libc::SYS_rt_sigreturn, "every return to the guest; changes its own registers only"),
+    rule(libc::SYS_sched_yield, "the guest's own calls; a guest may as well compute"),
     rule(libc::SYS_mmap, "guest mappings; a guest holds descriptors only of files it was given to map"),
     rule(libc::SYS_munmap, "guest mappings; its own memory"),
     rule(libc::SYS_mprotect, "guest mappings; its own memory"),

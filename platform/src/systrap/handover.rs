@@ -90,6 +90,8 @@ pub(super) enum Resume {
     Frame(u64),
     /// From a patched call, with the registers in the slot.
     Fast { set_fs: bool },
+    /// The same, with the registers as the guest left them there but for the call's result.
+    Call,
 }
 
 /// A stub thread, as its sentry thread sees it. It is stopped in its shim except between [`Stub::resume`] and its return.
@@ -223,6 +225,7 @@ impl Stub {
                 self.slot.set64(slot::RESUME_AT, at);
                 flag::RESUME
             }
+            Resume::Call => flag::RESUME | flag::FAST | flag::RESULT,
             Resume::Fast { set_fs: false } => flag::RESUME | flag::FAST,
             Resume::Fast { set_fs: true } => flag::RESUME | flag::FAST | flag::SET_FS,
         };

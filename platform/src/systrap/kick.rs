@@ -5,7 +5,7 @@ use std::sync::{
     atomic::{AtomicU32, Ordering},
 };
 
-use super::{space::Space, unit::lock};
+use super::{slot::Slot, space::Space, unit::lock};
 use crate::Kick;
 
 /// The signal that interrupts guest code. The guest never sees it: its own signals are the sentry's business.
@@ -20,11 +20,12 @@ pub(super) struct Kicker {
     state: AtomicU32,
     /// The host thread; none once the context is dropped.
     target: Mutex<Option<(Weak<Space>, i32)>>,
+    slot: Slot,
 }
 
 impl Kicker {
-    pub(super) fn new(space: &Arc<Space>, tid: i32) -> Kicker {
-        Kicker { state: AtomicU32::new(0), target: Mutex::new(Some((Arc::downgrade(space), tid))) }
+    pub(super) fn new(space: &Arc<Space>, tid: i32, slot: Slot) -> Kicker {
+        Kicker { state: AtomicU32::new(0), target: Mutex::new(Some((Arc::downgrade(space), tid))), slot }
     }
 
     /// Before the guest runs. `false`: it was kicked and must not.
@@ -49,6 +50,11 @@ impl Kicker {
 }
 
 impl Kick for Kicker {
+    fn forget_answers(&self) {
+        // Of another thread, if this one is gone and its slot is used again: it asks once more.
+        self.slot.forget_answers();
+    }
+
     fn kick(&self) {
         // Whoever kicks a running guest first sends the signal; the kick of a stopped one is seen by `enter`.
         if self.state.fetch_or(KICKED, Ordering::SeqCst) != RUNNING {

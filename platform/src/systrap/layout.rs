@@ -72,20 +72,19 @@ pub(super) fn reserved() -> Vec<PageRange> {
 
 /// Offsets inside a slot.
 ///
-/// The first cache line is written by the shim, the second by the sentry; the rest is passed with them.
+/// A patched call takes one cache line each way: the first, written by the shim, and the second, written by the sentry. The rest
+/// is looked at when it is needed.
 pub(super) mod slot {
     /// Shim to sentry: [`super::word`] values.
     pub(in super::super) const REQUEST: usize = 0x00;
     /// The signal that trapped, 0 when a list of operations is done, or one of [`super::event`].
     pub(in super::super) const SIGNO: usize = 0x04;
-    /// Address of the `ucontext` of the signal frame.
-    pub(in super::super) const FRAME: usize = 0x08;
-    /// FS base at the trap.
-    pub(in super::super) const FS: usize = 0x10;
-    /// GS base at the trap.
-    pub(in super::super) const GS: usize = 0x18;
-    /// The time-stamp counter at the trap.
-    pub(in super::super) const TSC: usize = 0x20;
+    /// How many [`RECORDS`] there are.
+    pub(in super::super) const RECORD_COUNT: usize = 0x08;
+    /// A patched call's number.
+    pub(in super::super) const NUMBER: usize = 0x0c;
+    /// Its six arguments.
+    pub(in super::super) const ARGUMENTS: usize = 0x10;
 
     /// Sentry to shim: [`super::word`] values.
     pub(in super::super) const REPLY: usize = 0x40;
@@ -103,18 +102,29 @@ pub(super) mod slot {
     pub(in super::super) const NEW_GS: usize = 0x60;
     /// [`super::feature`] bits of the processor.
     pub(in super::super) const FEATURES: usize = 0x68;
+    /// What a patched call returns, with [`super::flag::RESULT`].
+    pub(in super::super) const RESULT: usize = 0x70;
 
+    /// Address of the `ucontext` of the signal frame.
+    pub(in super::super) const FRAME: usize = 0xc0;
+    /// FS base at the trap.
+    pub(in super::super) const FS: usize = 0xc8;
+    /// GS base at the trap.
+    pub(in super::super) const GS: usize = 0xd0;
+    /// The time-stamp counter at the trap.
+    pub(in super::super) const TSC: usize = 0xd8;
     /// Set by the shim: a kick came while it worked for a patched call.
-    pub(in super::super) const KICK: usize = 0x28;
-
-    /// How many [`RECORDS`] there are.
-    pub(in super::super) const RECORD_COUNT: usize = 0x2c;
+    pub(in super::super) const KICK: usize = 0xe0;
 
     /// Proof that a process maps this slot: see `birth.rs`.
     pub(in super::super) const NONCE: usize = 0x80;
 
     /// Registers of a thread that came through a patched call, as a `sigcontext`.
     pub(in super::super) const REGISTERS: usize = 0x100;
+    /// The guest's flags while the shim looks for an answer, as `lahf` and `seto` give them.
+    pub(in super::super) const ANSWER_FLAGS: usize = 0x1a0;
+    /// Answers to calls that the shim gives itself, by [`crate::Answer`]. Bit 63 says that there is one.
+    pub(in super::super) const ANSWERS: usize = 0x1c0;
     /// Top of the shim's stack while it works for a patched call; there is room for a few words.
     pub(in super::super) const SMALL_STACK: usize = 0x1000;
 
@@ -175,6 +185,9 @@ pub(super) mod copy {
     pub(in super::super) const TIMES: u32 = 1 << 7;
     /// With `TIMES`: the register counts bits, in whole 64-bit words.
     pub(in super::super) const BITS: u32 = 1 << 12;
+    /// Of the first item, alone: the shim itself answers the call, with the word at the offset in bits 16–31 of the slot, if
+    /// there is an answer. `sched_yield` is then left to the host.
+    pub(in super::super) const ANSWER: u32 = 1 << 13;
     /// The most bytes that are looked at for writing.
     pub(in super::super) const OUT_MAX: u32 = 4096;
 }
@@ -189,6 +202,8 @@ pub(super) mod flag {
     pub(in super::super) const FAST: u32 = 4;
     /// With `FAST`: set the FS base too.
     pub(in super::super) const SET_FS: u32 = 8;
+    /// With `FAST`: the registers are those of the call but for its result.
+    pub(in super::super) const RESULT: u32 = 32;
     /// Make a signal frame of a patched call, and post it.
     pub(in super::super) const UPGRADE: u32 = 16;
 }
@@ -197,7 +212,7 @@ pub(super) mod flag {
 pub(super) mod event {
     /// A patched call: the registers are in the slot.
     pub(in super::super) const FAST_CALL: u32 = 0x1001;
-    /// A kick, in the same state.
+    /// A kick on the way back to the guest: nothing has changed.
     pub(in super::super) const FAST_KICK: u32 = 0x1002;
     /// The signal frame asked for with [`super::flag::UPGRADE`].
     pub(in super::super) const UPGRADED: u32 = 0x1003;
@@ -213,3 +228,5 @@ pub(super) mod feature {
 pub(super) const OP_MUST_SUCCEED: u64 = 1 << 32;
 /// An operation that is no system call: copy `args[2]` bytes from `args[1]` to `args[0]`; the result is how many arrived.
 pub(super) const OP_COPY: u32 = 0x1000;
+/// Another: replace the 32-bit word at `args[0]` by `args[2]` if it is `args[1]`; the result is what it was, or `EFAULT`.
+pub(super) const OP_COMPARE: u32 = 0x1001;

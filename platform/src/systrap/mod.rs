@@ -5,6 +5,7 @@
 //!   sentry and waits ([`shim`], [`handover`]). The sentry reads and edits the signal frame in place ([`frame`]).
 //! * Changes to a stub are lists of host calls which its shim runs for the sentry ([`ops`]); a seccomp filter bounds them
 //!   ([`filter`]). Guest memory is read and written with copies that the shim makes ([`copies`]), or `process_vm_readv(2)` ([`space`]).
+//! * Some calls the shim answers itself ([`answers`]).
 //! * Call sites that trap often are replaced by jumps to the shim ([`patch`], [`site`]).
 //! * Stubs are copies of a zygote or of the forking guest ([`zygote`], [`birth`]); a thread notices their ends ([`reaper`]).
 //!
@@ -13,6 +14,7 @@
 //! the filter. The sentry therefore treats what it reads from a slot as allegations, and never waits for a stub without its
 //! death, a kick or a time limit ending the wait.
 
+mod answers;
 mod birth;
 mod calls;
 mod context;

@@ -1,7 +1,7 @@
 //! Lists of host operations that a stub's shim runs for the sentry.
 
 use super::{
-    layout::{OP_COPY, OP_MUST_SUCCEED, slot},
+    layout::{OP_COMPARE, OP_COPY, OP_MUST_SUCCEED, slot},
     slot::Slot,
 };
 use crate::{Errno, PageRange, Prot};
@@ -68,6 +68,13 @@ impl Op {
     /// Copies memory inside the stub; the result is how many bytes were copied before a fault.
     pub(super) fn copy(to: u64, from: u64, len: u64) -> Op {
         Op { number: OP_COPY.into(), args: [to, from, len, 0, 0, 0] }
+    }
+}
+
+impl Op {
+    /// Replaces a word by `new` if it is `old`, atomically; the result is what it was.
+    pub(super) fn compare_exchange(at: u64, old: u32, new: u32) -> Op {
+        Op { number: OP_COMPARE.into(), args: [at, old.into(), new.into(), 0, 0, 0] }
     }
 }
 

@@ -337,13 +337,15 @@ impl Pace {
         if let Some(home) = self.home(cpus) {
             home.fetch_sub(1, Ordering::Relaxed);
         }
-        let (now, trapped) = (cpu::ticks(), slot.get64(slot::TSC));
+        let now = cpu::ticks();
+        // A poller sees it when it happens, and needs no more of the slot than the request.
+        let trapped = if self.polling { now } else { slot.get64(slot::TSC) };
         let ran = trapped.saturating_sub(self.resumed);
         self.slow =
             ran > LONG_RUN.as_micros().try_into().unwrap_or(u64::MAX).saturating_mul(cpus.ticks_per_us);
         self.hot = if ran < HOT_US * cpus.ticks_per_us { self.hot.saturating_add(1) } else { 0 };
         let late = now.saturating_sub(trapped) > LATE_US * cpus.ticks_per_us;
-        if late && !self.polling {
+        if late {
             self.late += 1;
         } else if self.hot.is_multiple_of(64) {
             self.late = 0;

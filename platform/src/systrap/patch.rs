@@ -294,14 +294,10 @@ impl Patches {
         self.awaited.remove(&slot.address());
     }
 
-    /// Takes every patch back: the operations for it, in lists that can be run at once. [`Patches::undone`] must follow.
-    pub(super) fn undo(&mut self, at: &Slot) -> Vec<Vec<Op>> {
+    /// Takes every patch back: the sites to give to [`restore`], one after the other. [`Patches::undone`] must follow.
+    pub(super) fn undo(&mut self) -> Vec<Site> {
         self.off = true;
-        let undo = |(start, patched): (&u64, &Patched)| {
-            let mut data = Data { slot: at, next: slot::PATCH_DATA };
-            data.write(*start, &patched.site.original(), false)
-        };
-        self.sites.iter().map(undo).collect()
+        self.sites.values().map(|patched| patched.site).collect()
     }
 
     /// The operations of [`Patches::undo`] have run.
@@ -367,6 +363,11 @@ impl Patches {
 }
 
 const INT3: [u8; 1] = [0xcc];
+
+/// The operations that make a site what it was. They must be run in the stub of `slot` before others that have data.
+pub(super) fn restore(site: &Site, slot: &Slot) -> Vec<Op> {
+    Data { slot, next: slot::PATCH_DATA }.write(site.start, &site.original(), false)
+}
 
 /// The pages of `[start, start + len)`.
 fn pages(start: u64, len: u64) -> Option<PageRange> {

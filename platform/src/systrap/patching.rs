@@ -5,7 +5,7 @@ use std::sync::atomic::Ordering;
 use super::{
     context::SystrapContext,
     ops::Op,
-    patch::{Hints, Patches},
+    patch::{Hints, Patches, restore},
     site::{self, Shape, Site},
     unit::lock,
 };
@@ -116,8 +116,11 @@ impl SystrapContext {
 
     /// Takes all patches back.
     pub(super) fn unpatch(&mut self) -> Result<(), Gone> {
-        let lists = lock(&self.own.patches).undo(&self.stub.slot);
-        lists.iter().try_for_each(|list| self.stub.run(&self.own, list).map(drop))?;
+        let sites = lock(&self.own.patches).undo();
+        for site in &sites {
+            let ops = restore(site, &self.stub.slot);
+            self.stub.run(&self.own, &ops)?;
+        }
         self.update_patches(Patches::undone);
         Ok(())
     }

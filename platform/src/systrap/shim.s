@@ -123,6 +123,8 @@ next_op:
     mov r9, [r13 + 48]
     cmp eax, {op_copy}
     je copy
+    cmp eax, {op_compare}
+    je compare
     syscall
     cmp r14d, 56                        # clone: the child has the stack that was passed, so another slot
     jne 1f
@@ -143,6 +145,15 @@ copy_instruction:
 copy_done:
     mov rax, rdx
     sub rax, rcx
+    jmp 1b
+
+compare:
+    mov eax, esi
+compare_instruction:
+    lock cmpxchg [rdi], edx
+    jmp 1b
+compare_faulted:
+    mov rax, -14                        # EFAULT
     jmp 1b
 
 child:
@@ -173,6 +184,9 @@ leave:
 
 # ---- back to the guest -------------------------------------------------------------------------------------------------
 resume:
+    # A kick may have come before there was a frame.
+    cmp dword ptr [rbx + {kick}], 0
+    jne fast_kicked
     test dword ptr [rbx + {features}], {feature_fsgsbase}
     jz 1f
     mov rax, [rbx + {new_fs}]
@@ -191,6 +205,12 @@ in_shim:
     # A kick finds the shim only in a patched call, as all else runs with it blocked.
     cmp edi, {kick_signal}
     jne 1f
+    lea rcx, [rip + systrap_shim_fast]
+    cmp rax, rcx
+    jb kick_later
+    lea rcx, [rip + ask]
+    cmp rax, rcx
+    jb kick_early
     lea rcx, [rip + fast_resume]
     cmp rax, rcx
     jb kick_later
@@ -198,14 +218,44 @@ in_shim:
     cmp rax, rcx
     jb convert                          # on its way to the guest: take it from where it was going
 kick_later:
-    # The request is not posted, or not answered, or the answer not looked at: whoever resumes the guest sees this.
+    # The request is not posted, or not answered, or the answer not looked at: the way back to the guest sees this.
     mov dword ptr [rbx + {kick}], 1
     mov rsp, rdx
     jmp systrap_shim_restorer
 
+    # The call may be about to be answered here, where nobody looks at the kick: undo what was done, and ask the sentry.
+kick_early:
+    mov dword ptr [rbx + {kick}], 1
+    lea rcx, [rip + answer_saved]
+    cmp rax, rcx
+    jb 3f
+    lea rcx, [rip + answer_flags_saved]
+    cmp rax, rcx
+    jb 2f
+    movzx ecx, byte ptr [rbx + {answer_flags} + 1]
+    mov [rdx + {uc_eflags}], cl
+    movzx ecx, byte ptr [rbx + {answer_flags}]
+    shl ecx, 11                         # OF
+    mov esi, [rdx + {uc_eflags}]
+    btr esi, 11
+    or esi, ecx
+    mov [rdx + {uc_eflags}], esi
+2:  mov rax, [rbx + {registers} + 104]
+    mov [rdx + {uc_mcontext} + 104], rax
+    mov rax, [rbx + {registers} + 88]
+    mov [rdx + {uc_mcontext} + 88], rax
+    mov rax, [rbx + {registers} + 112]
+    mov [rdx + {uc_mcontext} + 112], rax
+3:  lea rsi, [rip + ask]
+    jmp continue_at
+
     # Faults of copies are not the guest's: continue after them; rcx or rdi say how far they came.
 1:  lea rcx, [rip + copy_instruction]
     lea rsi, [rip + copy_done]
+    cmp rax, rcx
+    je continue_at
+    lea rcx, [rip + compare_instruction]
+    lea rsi, [rip + compare_faulted]
     cmp rax, rcx
     je continue_at
     lea rcx, [rip + argument_copy]
@@ -241,7 +291,52 @@ convert:
     .balign 64
     .globl systrap_shim_fast
 systrap_shim_fast:
-    mov gs:[{registers} + 120], rsp     # A fault here means that the guest changed gs: the sentry repairs it.
+    mov gs:[{registers} + 104], rax     # A fault here means that the guest changed gs: the sentry repairs it.
+    mov gs:[{registers} + 88], rbx
+    mov gs:[{registers} + 112], rcx
+answer_saved:
+    # Some calls need no sentry. Up to `ask`, rax, rbx, r11 and rflags are not the guest's; see `kick_early`.
+    mov ebx, eax
+    lahf
+    seto al
+    mov gs:[{answer_flags}], ax
+answer_flags_saved:
+    cmp ebx, {copy_table_rows}
+    jae not_answered
+    imul ebx, ebx, {copy_row_len}
+    lea r11, [rip + systrap_shim_start + {copy_table_distance}]
+    mov r11d, [r11 + rbx]
+    test r11d, {copy_answer}
+    jz not_answered
+    shr r11d, 16                        # where in the slot the answer is
+    mov r11, gs:[r11]
+    btr r11, 63                         # whether there is one
+    jnc not_answered
+    cmp ebx, 24 * {copy_row_len}        # sched_yield
+    je yield
+answer:
+    mov rbx, gs:[{registers} + 88]
+    add al, 127                         # OF
+    sahf
+    mov rax, r11
+    jmp rcx
+
+yield:
+    mov eax, 24                         # sched_yield
+    syscall
+    mov rcx, gs:[{registers} + 112]
+    movzx eax, word ptr gs:[{answer_flags}]
+    mov r11d, 0
+    jmp answer
+
+not_answered:
+    movzx eax, word ptr gs:[{answer_flags}]
+    add al, 127
+    sahf
+    mov rbx, gs:[{registers} + 88]
+    mov rax, gs:[{registers} + 104]
+ask:
+    mov gs:[{registers} + 120], rsp
     mov gs:[{registers} + 128], rcx
     mov gs:[{registers} + 112], rcx
     mov gs:[{registers} + 104], rax
@@ -257,6 +352,14 @@ systrap_shim_fast:
     mov gs:[{registers} + 16], r10
     mov gs:[{registers} + 8], r9
     mov gs:[{registers} + 0], r8
+    # The sentry seldom looks at more than this, which is in one line with the request.
+    mov gs:[{number}], eax
+    mov gs:[{arguments} + 0], rdi
+    mov gs:[{arguments} + 8], rsi
+    mov gs:[{arguments} + 16], rdx
+    mov gs:[{arguments} + 24], r10
+    mov gs:[{arguments} + 32], r8
+    mov gs:[{arguments} + 40], r9
     rdgsbase rbx
     lea rsp, [rbx + {small_stack}]
     pushfq
@@ -278,7 +381,11 @@ systrap_shim_fast:
 fast_resume:
     cmp dword ptr [rbx + {kick}], 0
     jne fast_kicked
-    test al, {flag_set_fs}
+    test al, {flag_result}
+    jz 1f
+    mov rdx, [rbx + {result}]
+    mov [rbx + {registers} + 104], rdx
+1:  test al, {flag_set_fs}
     jz 1f
     mov rax, [rbx + {new_fs}]
     wrfsbase rax
@@ -325,7 +432,7 @@ copy_arguments:
     mov ebp, 4                          # items left
 argument:
     mov r11d, [r13]
-    test r11d, r11d
+    test r11d, {copy_in} + {copy_out}
     jz arguments_done
     mov ecx, r11d
     and ecx, 15

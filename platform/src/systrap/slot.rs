@@ -91,6 +91,8 @@ impl Slot {
         self.set32(slot::FEATURES, features);
         self.set64(slot::NONCE, nonce);
         self.set32(slot::SPIN, 0);
+        self.set32(slot::KICK, 0);
+        self.forget_answers();
         self.request().store(word::EMPTY, Ordering::Relaxed);
     }
 

@@ -120,7 +120,7 @@ pub(crate) fn before_resume(cx: &mut ThreadCx, interrupted: Option<RestartKind>)
         }
         let Some(info) = cx.task.dequeue() else {
             if let Some(kind) = interrupted.take() {
-                restart::without_handler(&mut cx.regs, kind);
+                restart::without_handler(cx.registers(), kind);
             }
             let saved = cx.task.signals.lock().saved_mask.take();
             if let Some(mask) = saved {
@@ -147,7 +147,7 @@ pub(crate) fn before_resume(cx: &mut ThreadCx, interrupted: Option<RestartKind>)
             },
             _ => {
                 if let Some(kind) = interrupted.take() {
-                    restart::with_handler(&mut cx.regs, kind, action.flags);
+                    restart::with_handler(cx.registers(), kind, action.flags);
                 }
                 run_handler(cx, &info, action);
             }

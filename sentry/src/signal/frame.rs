@@ -83,8 +83,9 @@ pub(super) fn push(cx: &mut ThreadCx, info: &SigInfo, action: &Action, return_ma
         return Err(Errno::EFAULT);
     }
     let alt = cx.task.signals.lock().alt_stack;
-    let mut sp = cx.regs.rsp.wrapping_sub(RED_ZONE);
-    let on_alt = alt.contains(cx.regs.rsp);
+    let regs = *cx.registers();
+    let mut sp = regs.rsp.wrapping_sub(RED_ZONE);
+    let on_alt = alt.contains(regs.rsp);
     let mut entering_alt = false;
     if action.flags & SA_ONSTACK != 0 && alt.size != 0 && !on_alt {
         sp = alt.sp.wrapping_add(alt.size);
@@ -106,10 +107,9 @@ pub(super) fn push(cx: &mut ThreadCx, info: &SigInfo, action: &Action, return_ma
     // ucontext
     words.put(8, UC_FLAGS);
     words.put(24, alt.sp);
-    words.put(32, u64::from((alt.flags & SS_AUTODISARM) | alt.state(cx.regs.rsp)));
+    words.put(32, u64::from((alt.flags & SS_AUTODISARM) | alt.state(regs.rsp)));
     words.put(40, alt.size);
     // sigcontext
-    let regs = &cx.regs;
     let selectors = (regs.cs & 0xffff) | (regs.ss & 0xffff) << 48;
     let (error, trapno, cr2) = match info.fields {
         Fields::Fault { addr } => (cx.fault.error_code, cx.fault.trapno, addr.0),
@@ -154,7 +154,7 @@ pub(super) fn push(cx: &mut ThreadCx, info: &SigInfo, action: &Action, return_ma
     if alt.flags & SS_AUTODISARM != 0 && entering_alt {
         cx.task.signals.lock().alt_stack = AltStack { flags: SS_DISABLE, ..AltStack::default() };
     }
-    let regs = &mut cx.regs;
+    let regs = cx.registers();
     regs.rdi = u64::from(info.signo.unsigned_abs());
     regs.rsi = frame.wrapping_add(8 + UCONTEXT_SIZE as u64);
     regs.rdx = frame.wrapping_add(8);
@@ -180,13 +180,14 @@ pub fn rt_sigreturn(cx: &mut ThreadCx) -> Outcome {
 fn restore(cx: &mut ThreadCx) -> Result<()> {
     // The handler's `ret` has popped the return address.
     let mut bytes = [0; UCONTEXT_SIZE];
-    cx.read_bytes(UserAddr(cx.regs.rsp), &mut bytes)?;
+    let rsp = cx.registers().rsp;
+    cx.read_bytes(UserAddr(rsp), &mut bytes)?;
     let words = Words(&mut bytes);
     let word = |index: usize| words.get(40 + 8 * index);
     let fpstate = word(23);
     let extended = read_extended(cx, fpstate)?;
     cx.context.set_extended_state(&extended).map_err(|_| Errno::EFAULT)?;
-    let regs = &mut cx.regs;
+    let regs = cx.registers();
     regs.r8 = word(0);
     regs.r9 = word(1);
     regs.r10 = word(2);
@@ -255,9 +256,10 @@ fn read_extended(cx: &mut ThreadCx, fpstate: u64) -> Result<Vec<u8>> {
 ///
 /// # Errors
 /// `EPERM` while on the stack, `EINVAL` for unknown flags, `ENOMEM` for one too small.
-pub fn set_alt_stack(cx: &ThreadCx, new: AltStack) -> Result<()> {
+pub fn set_alt_stack(cx: &mut ThreadCx, new: AltStack) -> Result<()> {
+    let rsp = cx.registers().rsp;
     let mut signals = cx.task.signals.lock();
-    if signals.alt_stack.contains(cx.regs.rsp) {
+    if signals.alt_stack.contains(rsp) {
         return Err(Errno::EPERM);
     }
     let mode = new.flags & !SS_AUTODISARM;

@@ -1,6 +1,7 @@
 //! User and group ids (credentials(7)) and capabilities (capget(2), capset(2)).
 
 use linux_abi::{Errno, Result, UserAddr};
+use platform::Answer;
 
 use crate::{
     credentials::{Caps, Credentials, SECBIT_KEEP_CAPS, SECBIT_NO_SETUID_FIXUP},
@@ -18,22 +19,30 @@ const CAPS_V3: u32 = 0x2008_0522;
 
 /// getuid(2).
 pub fn getuid(cx: &mut ThreadCx) -> SysResult<u32> {
-    Ok(cx.task.creds().ruid)
+    let id = cx.task.creds().ruid;
+    cx.remember(Answer::Uid, id);
+    Ok(id)
 }
 
 /// geteuid(2).
 pub fn geteuid(cx: &mut ThreadCx) -> SysResult<u32> {
-    Ok(cx.task.creds().euid)
+    let id = cx.task.creds().euid;
+    cx.remember(Answer::EffectiveUid, id);
+    Ok(id)
 }
 
 /// getgid(2).
 pub fn getgid(cx: &mut ThreadCx) -> SysResult<u32> {
-    Ok(cx.task.creds().rgid)
+    let id = cx.task.creds().rgid;
+    cx.remember(Answer::Gid, id);
+    Ok(id)
 }
 
 /// getegid(2).
 pub fn getegid(cx: &mut ThreadCx) -> SysResult<u32> {
-    Ok(cx.task.creds().egid)
+    let id = cx.task.creds().egid;
+    cx.remember(Answer::EffectiveGid, id);
+    Ok(id)
 }
 
 fn write_three(cx: &mut ThreadCx, at: [UserAddr; 3], ids: [u32; 3]) -> SysResult<()> {

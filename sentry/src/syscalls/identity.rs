@@ -4,6 +4,7 @@
 use std::sync::{Arc, atomic::Ordering};
 
 use linux_abi::{Errno, UserAddr};
+use platform::Answer;
 
 use crate::{
     credentials::Caps,
@@ -18,18 +19,26 @@ pub const VERSION: &str = "#1 SMP PREEMPT_DYNAMIC";
 
 /// getpid(2).
 pub fn getpid(cx: &mut ThreadCx) -> SysResult<Pid> {
-    Ok(cx.task.pid())
+    let pid = cx.task.pid();
+    cx.remember(Answer::Pid, pid.cast_unsigned());
+    Ok(pid)
 }
 
 /// gettid(2).
 pub fn gettid(cx: &mut ThreadCx) -> SysResult<Pid> {
-    Ok(cx.task.tid())
+    let tid = cx.task.tid();
+    cx.remember(Answer::Tid, tid.cast_unsigned());
+    Ok(tid)
 }
 
 /// getppid(2).
 pub fn getppid(cx: &mut ThreadCx) -> SysResult<Pid> {
-    let tree = cx.task.kernel.tasks.lock();
-    Ok(tree.process(cx.task.pid()).map_or(0, |process| process.parent))
+    let task = Arc::clone(&cx.task);
+    let tree = task.kernel.tasks.lock();
+    let parent = tree.process(task.pid()).map_or(0, |process| process.parent);
+    // Under the lock: whoever changes the parent takes the answer back.
+    cx.remember(Answer::ParentPid, parent.cast_unsigned());
+    Ok(parent)
 }
 
 /// set_tid_address(2).

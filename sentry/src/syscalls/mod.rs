@@ -127,8 +127,8 @@ syscall_tables::x86_64!(dispatcher);
 
 /// Answers the system call in the registers of `cx`.
 pub(crate) fn dispatch(cx: &mut ThreadCx) -> Outcome {
-    // The kernel takes the number as an `int`.
-    call(cx, cx.regs.rax & 0xffff_ffff, cx.regs.arguments())
+    let (number, words) = cx.call();
+    call(cx, number, words)
 }
 
 /// Goes on with an interrupted call (restart_syscall(2)).

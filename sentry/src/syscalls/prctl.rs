@@ -216,14 +216,18 @@ pub fn arch_prctl(cx: &mut ThreadCx, code: i32, addr: u64) -> SysResult<u64> {
                 return Err(Errno::EPERM.into());
             }
             if code == SET_FS {
-                cx.regs.fs_base = addr;
+                cx.registers().fs_base = addr;
             } else {
-                cx.regs.gs_base = addr;
+                cx.registers().gs_base = addr;
             }
             Ok(0)
         }
-        GET_FS => Ok(cx.write_obj(UserAddr(addr), &cx.regs.fs_base.clone()).map(|()| 0)?),
-        GET_GS => Ok(cx.write_obj(UserAddr(addr), &cx.regs.gs_base.clone()).map(|()| 0)?),
+        GET_FS | GET_GS => {
+            let regs = cx.registers();
+            let base = if code == GET_FS { regs.fs_base } else { regs.gs_base };
+            cx.write_obj(UserAddr(addr), &base)?;
+            Ok(0)
+        }
         GET_CPUID => Ok(1),
         SET_CPUID => Err(Errno::ENODEV.into()),
         _ => Err(Errno::EINVAL.into()),

@@ -19,7 +19,7 @@ use crate::{
     error::SysResult,
     task::{
         ThreadCx,
-        seccomp::{Scope, add_filter},
+        seccomp::{Scope, add_filter, enter_strict},
         usermem::UserMemory,
     },
 };
@@ -31,7 +31,7 @@ pub fn seccomp(cx: &mut ThreadCx, operation: u32, flags: u32, args: UserAddr) ->
             if flags != 0 || !args.is_null() {
                 return Err(Errno::EINVAL.into());
             }
-            cx.task.seccomp.enter_strict()?;
+            enter_strict(&cx.task)?;
         }
         SECCOMP_SET_MODE_FILTER => return Ok(set_filter(cx, flags, args)?),
         SECCOMP_GET_ACTION_AVAIL => {
@@ -68,7 +68,7 @@ pub fn seccomp(cx: &mut ThreadCx, operation: u32, flags: u32, args: UserAddr) ->
 /// `PR_SET_SECCOMP`.
 pub(super) fn set_mode(cx: &mut ThreadCx, mode: u64, filter: UserAddr) -> SysResult<()> {
     match mode {
-        SECCOMP_MODE_STRICT => cx.task.seccomp.enter_strict()?,
+        SECCOMP_MODE_STRICT => enter_strict(&cx.task)?,
         SECCOMP_MODE_FILTER => {
             set_filter(cx, 0, filter)?;
         }

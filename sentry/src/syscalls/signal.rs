@@ -355,7 +355,7 @@ pub fn sigaltstack(cx: &mut ThreadCx, new: UserAddr, old: UserAddr) -> SysResult
         frame::set_alt_stack(cx, AltStack { sp, flags: flags as u32, size })?;
     }
     if !old.is_null() {
-        let flags = before.state(cx.regs.rsp) | (before.flags & frame::SS_AUTODISARM);
+        let flags = before.state(cx.registers().rsp) | (before.flags & frame::SS_AUTODISARM);
         cx.write_obj(old, &[before.sp, u64::from(flags), before.size])?;
     }
     Ok(())

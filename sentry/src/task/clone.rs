@@ -195,7 +195,7 @@ impl ThreadCx {
         if flags & CLONE_CHILD_SETTID != 0 {
             let _ = context.space().write(request.child_tid, &tid.to_le_bytes());
         }
-        let mut regs = self.regs;
+        let mut regs = *self.registers();
         regs.rax = 0;
         regs.orig_rax = u64::MAX;
         if request.stack != 0 {

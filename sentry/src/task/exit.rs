@@ -179,6 +179,7 @@ fn reparent_children(tree: &mut TaskTree, pid: Pid) -> Vec<Pid> {
             process.exit_signal = crate::signal::SIGCHLD;
             is_zombie = process.zombie.is_some();
         }
+        tree.threads_of(child).iter().for_each(|thread| thread.forget_answers());
         if let Some(new_parent) = tree.process_mut(reaper) {
             new_parent.children.insert(child);
         }

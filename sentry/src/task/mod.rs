@@ -291,6 +291,7 @@ impl Task {
     /// Takes over the leader's id (execve by another thread).
     pub(crate) fn set_tid(&self, tid: Pid) {
         self.tid.store(tid, Ordering::Relaxed);
+        self.forget_answers();
     }
 
     /// Current credentials.
@@ -301,6 +302,14 @@ impl Task {
     /// Replaces the credentials of this thread.
     pub fn set_creds(&self, creds: Credentials) {
         *self.creds.write() = Arc::new(creds);
+        self.forget_answers();
+    }
+
+    /// Something that the platform may answer by itself has changed ([`ThreadCx::remember`]).
+    pub fn forget_answers(&self) {
+        if let Some(kicker) = self.kicker.read().as_ref() {
+            kicker.forget_answers();
+        }
     }
 
     /// Whether the task has all of `caps` in its effective set.
@@ -442,10 +451,37 @@ pub struct ThreadCx {
     pub task: Arc<Task>,
     /// Its guest thread.
     pub context: Box<dyn Context>,
-    /// Its registers, complete between traps.
-    pub regs: Registers,
+    /// Its registers; in a system call only those of the call, until [`ThreadCx::registers`] gets the others.
+    regs: Registers,
     /// Its last fault, for signal frames.
     pub fault: run::LastFault,
+}
+
+impl ThreadCx {
+    /// All its registers. `rax` holds the call's number until the call is answered.
+    pub fn registers(&mut self) -> &mut Registers {
+        self.context.complete(&mut self.regs);
+        &mut self.regs
+    }
+
+    /// The system call in the registers: its number and arguments.
+    pub fn call(&self) -> (u64, [u64; 6]) {
+        // The kernel takes the number as an `int`.
+        (self.regs.rax & 0xffff_ffff, self.regs.arguments())
+    }
+
+    /// Lets the platform answer this question from now on, unless every call is to be seen.
+    pub fn remember(&mut self, answer: platform::Answer, value: u32) {
+        if self.task.kernel.strace.is_some() || self.task.seccomp.is_on() {
+            return;
+        }
+        self.context.remember(answer, value);
+        // Another thread may have given this one a filter meanwhile, and may have forgotten too early.
+        std::sync::atomic::fence(Ordering::SeqCst);
+        if self.task.seccomp.is_on() {
+            self.task.forget_answers();
+        }
+    }
 }
 
 impl ThreadGroup {

@@ -28,10 +28,10 @@ fn abort(cx: &mut ThreadCx, area: u64, signature: u32) -> Result<()> {
     // version and flags, start_ip, post_commit_offset, abort_ip.
     let [_, start, length, abort_ip] = cx.read_obj::<[u64; 4]>(UserAddr(descriptor))?;
     cx.write_obj(pointer, &0u64)?;
-    if cx.regs.rip.wrapping_sub(start) < length {
+    if cx.registers().rip.wrapping_sub(start) < length {
         let found: u32 = cx.read_obj(UserAddr(abort_ip.wrapping_sub(4)))?;
         if found == signature {
-            cx.regs.rip = abort_ip;
+            cx.registers().rip = abort_ip;
         }
     }
     Ok(())

@@ -86,7 +86,7 @@ impl ThreadCx {
             self.task.in_guest.store(false, Ordering::Relaxed);
             return Step::Continue(None);
         }
-        let trap = self.context.run(&mut self.regs);
+        let trap = self.context.step(&mut self.regs);
         self.task.in_guest.store(false, Ordering::Relaxed);
         match trap {
             Trap::Syscall => return self.system_call(),

@@ -82,16 +82,6 @@ impl Seccomp {
         if now == SECCOMP_MODE_DISABLED || now == mode { Ok(()) } else { Err(Errno::EINVAL) }
     }
 
-    /// Strict mode.
-    ///
-    /// # Errors
-    /// `EINVAL` if there are filters.
-    pub fn enter_strict(&self) -> Result<()> {
-        self.may_enter(SECCOMP_MODE_STRICT)?;
-        self.mode.store(SECCOMP_MODE_STRICT, Ordering::SeqCst);
-        Ok(())
-    }
-
     fn set_filters(&self, filters: Arc<[Arc<Program>]>) {
         *self.filters.lock() = filters;
         self.mode.store(SECCOMP_MODE_FILTER, Ordering::SeqCst);
@@ -111,6 +101,17 @@ pub enum Scope {
     Thread,
     /// All threads of the process, or none (`SECCOMP_FILTER_FLAG_TSYNC`).
     Process,
+}
+
+/// Strict mode.
+///
+/// # Errors
+/// `EINVAL` if there are filters.
+pub fn enter_strict(task: &Task) -> Result<()> {
+    task.seccomp.may_enter(SECCOMP_MODE_STRICT)?;
+    task.seccomp.mode.store(SECCOMP_MODE_STRICT, Ordering::SeqCst);
+    task.forget_answers();
+    Ok(())
 }
 
 /// Adds a filter. `Some` is a thread whose filters differ, so that it cannot have the same: then nothing was done.
@@ -139,11 +140,13 @@ pub fn add_filter(task: &Task, program: Program, scope: Scope) -> Result<Option<
     }
     let filters: Arc<[Arc<Program>]> = old.iter().cloned().chain([Arc::new(program)]).collect();
     task.seccomp.set_filters(Arc::clone(&filters));
+    task.forget_answers();
     for other in others {
         if task.no_new_privs.load(Ordering::Relaxed) {
             other.no_new_privs.store(true, Ordering::Relaxed);
         }
         other.seccomp.set_filters(Arc::clone(&filters));
+        other.forget_answers();
     }
     Ok(None)
 }
@@ -166,9 +169,10 @@ pub(super) fn judge(cx: &mut ThreadCx) -> Option<Outcome> {
         let allowed = STRICT.contains(&(cx.regs.orig_rax & 0xffff_ffff));
         return (!allowed).then_some(Outcome::Exit(ExitStatus::Signaled { signo: SIGKILL, core: false }));
     }
+    let regs = *cx.registers();
     let verdict = {
         let filters = Arc::clone(&task.seccomp.filters.lock());
-        let data = data_of(&cx.regs);
+        let data = data_of(&regs);
         // The action that comes first as a signed number wins; among equals the newest filter's.
         let verdicts = filters.iter().rev().map(|filter| filter.run(&data, &()));
         verdicts.fold(SECCOMP_RET_ALLOW, |worst, next| if rank(next) < rank(worst) { next } else { worst })
@@ -179,7 +183,7 @@ pub(super) fn judge(cx: &mut ThreadCx) -> Option<Outcome> {
         SECCOMP_RET_ERRNO => Outcome::Return(u64::from(datum.min(MAX_ERRNO)).wrapping_neg()),
         SECCOMP_RET_TRAP => {
             cx.regs.rax = cx.regs.orig_rax;
-            send::force(&task, violation(&cx.regs, i32::try_from(datum).unwrap_or(0)));
+            send::force(&task, violation(&regs, i32::try_from(datum).unwrap_or(0)));
             Outcome::KeepRegisters
         }
         // Nobody traces or listens.
