@@ -134,6 +134,26 @@ TEST(arch_prctl_gs_base)
 	} CHILD_END;
 }
 
+TEST(gs_base_set_after_many_calls)
+{
+	static unsigned long words[1000] = {0x1122334455667788};
+	unsigned long via;
+	for (int i = 0; i < 100; i++) {
+		getppid();
+		syscall(SYS_umask, 022);
+		lseek(-1, 0, 0);
+	}
+	CHECK_OK(syscall(SYS_arch_prctl, ARCH_SET_GS, words));
+	for (int i = 0; i < 100; i++) {
+		CHECK_EQ(getppid(), syscall(SYS_getppid));
+		CHECK_EQ(syscall(SYS_umask, 022), 022);
+		CHECK_ERRNO(lseek(-1, 0, 0), EBADF);
+		__asm__ volatile("mov %%gs:0, %0" : "=r"(via));
+		CHECK_EQ(via, 0x1122334455667788);
+	}
+	CHECK_EQ(words[45], 0);
+}
+
 /* ---- seccomp, for programs that sandbox themselves ---- */
 
 static long load(struct sock_filter *f, int n)
