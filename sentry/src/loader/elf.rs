@@ -9,7 +9,6 @@ use crate::{fs::file::File, task::Task};
 
 const PT_LOAD: u32 = 1;
 const PT_INTERP: u32 = 3;
-const PT_PHDR: u32 = 6;
 const PT_GNU_STACK: u32 = 0x6474_e551;
 
 const ET_EXEC: u16 = 2;
@@ -116,11 +115,10 @@ pub fn read(task: &Task, file: &Arc<File>, head: &[u8]) -> Result<Headers> {
     for entry in table.chunks_exact(PHDR_SIZE) {
         decode_entry(task, file, head, entry, &mut headers)?;
     }
-    if headers.phdr == 0 {
-        let holds = |s: &&Segment| s.offset <= phoff && phoff - s.offset < s.file_size;
-        headers.phdr =
-            headers.segments.iter().find(holds).map_or(0, |s| (phoff - s.offset).wrapping_add(s.vaddr));
-    }
+    // As load_elf_binary(): the last segment that has them in the file counts, whatever PT_PHDR says.
+    let holds = |s: &&Segment| s.offset <= phoff && phoff - s.offset < s.file_size;
+    headers.phdr =
+        headers.segments.iter().rev().find(holds).map_or(0, |s| (phoff - s.offset).wrapping_add(s.vaddr));
     Ok(headers)
 }
 
@@ -162,7 +160,6 @@ fn decode_entry(
             path.truncate(path.iter().position(|&byte| byte == 0).unwrap_or(path.len()));
             headers.interpreter = Some(path);
         }
-        PT_PHDR => headers.phdr = segment.vaddr,
         PT_GNU_STACK => headers.exec_stack = segment.flags & 1 != 0,
         _ => {}
     }

@@ -19,7 +19,7 @@ struct Parts {
 /// Maps every segment of `file` at its address plus `bias`. Returns the end of the highest.
 ///
 /// # Errors
-/// `ENOMEM`, `EINVAL`: the process must die, it has lost its old image.
+/// `ENOMEM`, `EINVAL`, `EFAULT`: the process must die, it has lost its old image.
 pub(crate) fn map_segments(
     mm: &Mm,
     context: &mut dyn Context,
@@ -30,8 +30,9 @@ pub(crate) fn map_segments(
     let mut end = 0;
     let mut pages = Vec::new();
     let mut tails = Vec::new();
+    let size = file.inode().ok_or(Errno::EIO)?.attr()?.size;
     for segment in &headers.segments {
-        let parts = segment_parts(segment, bias)?;
+        let parts = segment_parts(segment, bias, size)?;
         end = end.max(segment.vaddr.wrapping_add(bias).wrapping_add(segment.mem_size));
         let cleared = |(addr, len, _, _): &(u64, u64, Prot, Option<u64>)| {
             tails.iter().any(|&(tail, tail_len)| tail < addr + len && *addr < tail + tail_len)
@@ -63,7 +64,11 @@ fn map_and_clear(
     Ok(())
 }
 
-fn segment_parts(segment: &Segment, bias: u64) -> Result<Parts> {
+/// `size` is the file's.
+fn segment_parts(segment: &Segment, bias: u64, size: u64) -> Result<Parts> {
+    if segment.file_size > segment.mem_size {
+        return Err(Errno::EINVAL);
+    }
     let mut parts = Parts { pages: Vec::new(), tail: None };
     let prot = protection(segment.flags);
     let vaddr = segment.vaddr.checked_add(bias).ok_or(Errno::EINVAL)?;
@@ -71,7 +76,7 @@ fn segment_parts(segment: &Segment, bias: u64) -> Result<Parts> {
     let start = vaddr - in_page;
     let page_up = |at: u64| UserAddr(at).page_up().map(|at| at.0).ok_or(Errno::EINVAL);
     let file_end = vaddr.checked_add(segment.file_size).ok_or(Errno::EINVAL)?;
-    let mem_end = vaddr.checked_add(segment.mem_size.max(segment.file_size)).ok_or(Errno::EINVAL)?;
+    let mem_end = vaddr.checked_add(segment.mem_size).ok_or(Errno::EINVAL)?;
     if segment.file_size > 0 {
         let offset = segment.offset.checked_sub(in_page).ok_or(Errno::EINVAL)?;
         if offset % PAGE_SIZE != 0 {
@@ -83,6 +88,11 @@ fn segment_parts(segment: &Segment, bias: u64) -> Result<Parts> {
         let zero_from = if segment.file_size > 0 { page_up(file_end)? } else { start };
         // The rest of the last page from the file, if the program could write it itself.
         if segment.file_size > 0 && prot.has(Prot::WRITE) && zero_from > file_end {
+            // The page must be there to be cleared; this is asked now because clearing may be left for later.
+            let tail_offset = segment.offset.checked_add(segment.file_size).ok_or(Errno::EINVAL)?;
+            if tail_offset / PAGE_SIZE * PAGE_SIZE >= size {
+                return Err(Errno::EFAULT);
+            }
             parts.tail = Some((file_end, zero_from - file_end));
         }
         let zero_to = page_up(mem_end)?;
