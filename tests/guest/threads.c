@@ -543,3 +543,34 @@ TEST(raw_credentials_are_per_thread)
 		CHECK_EQ(getuid(), 0);
 	} CHILD_END;
 }
+
+/* Maps, writes, looks and unmaps, over and over: what another thread has unmapped meanwhile must not take this away. */
+static void *map_and_unmap(void *arg)
+{
+	char mark = (char)(long)arg;
+	for (int i = 0; i < 3000; i++) {
+		size_t len = 4096UL << i % 3;
+		char *p = mmap(NULL, len, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+		if (p == MAP_FAILED || p[0] || p[len - 1])
+			return "mmap";
+		p[0] = p[len - 1] = mark;
+		if (i % 8 == 0)
+			sched_yield();
+		if (mprotect(p, len, PROT_READ) || p[0] != mark || p[len - 1] != mark)
+			return "content";
+		if (munmap(p, len))
+			return "munmap";
+	}
+	return NULL;
+}
+
+TEST(threads_map_at_the_same_time)
+{
+	pthread_t t[4];
+	for (long i = 0; i < 4; i++)
+		t[i] = start(map_and_unmap, (void *)(i + 1));
+	for (int i = 0; i < 4; i++) {
+		char *failed = join(t[i]);
+		CHECK_STR(failed ? failed : "nothing", "nothing");
+	}
+}

@@ -26,8 +26,12 @@ pub const MAP_GROWSDOWN: u32 = 0x100;
 pub const MAP_LOCKED: u32 = 0x2000;
 pub const MAP_NORESERVE: u32 = 0x4000;
 pub const MAP_POPULATE: u32 = 0x8000;
+pub const MAP_STACK: u32 = 0x2_0000;
 pub const MAP_HUGETLB: u32 = 0x4_0000;
 pub const MAP_FIXED_NOREPLACE: u32 = 0x10_0000;
+
+/// Mappings that are whole huge pages are placed so that they can have some.
+const HUGE_PAGE: u64 = 2 << 20;
 
 /// The flags that `MAP_SHARED_VALIDATE` accepts (`LEGACY_MAP_MASK`).
 const LEGACY_FLAGS: u32 = MAP_SHARED
@@ -335,6 +339,16 @@ impl Mm {
             return Ok(range);
         }
         let top = if flags & MAP_32BIT != 0 { 0x8000_0000 } else { state.mmap_top };
+        if flags & (MAP_ANONYMOUS | MAP_32BIT | MAP_STACK | MAP_TYPE) == MAP_ANONYMOUS | MAP_PRIVATE
+            && len.is_multiple_of(HUGE_PAGE)
+        {
+            // So that the host can back it with huge pages (`thp_get_unmapped_area`).
+            let padded = self.highest_gap(state, top, len + HUGE_PAGE - PAGE_SIZE);
+            let start = padded.map(|gap| gap.end().saturating_sub(len) & !(HUGE_PAGE - 1));
+            if let Some(range) = start.and_then(|start| PageRange::covering(start, len)) {
+                return Ok(range);
+            }
+        }
         self.highest_gap(state, top, len)
             .or_else(|| self.highest_gap(state, usable.end(), len))
             .ok_or(Errno::ENOMEM)

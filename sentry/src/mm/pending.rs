@@ -86,3 +86,84 @@ impl Mm {
         self.state.lock().begin();
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use platform::{
+        Platform, Prot,
+        fake::{Fake, Script},
+    };
+
+    use super::*;
+    use crate::{
+        credentials::Caps,
+        limits::Limits,
+        mm::map::{Caller, MAP_ANONYMOUS, MAP_PRIVATE, MapRequest},
+    };
+
+    fn map(mm: &Mm, context: &mut dyn Context, len: u64) -> u64 {
+        let limits = Limits::unlimited();
+        let caller = Caller { limits: &limits, caps: Caps::empty() };
+        let flags = MAP_PRIVATE | MAP_ANONYMOUS;
+        let request =
+            MapRequest { addr: 0, len, prot: Prot::READ, flags, file: None, memory: None, offset: 0 };
+        mm.mmap(context, &caller, &request).expect("mmap").0
+    }
+
+    #[test]
+    fn another_thread_gets_freed_addresses_only_when_the_first_has_gone_on() {
+        let platform = Fake::new([Script::new()]);
+        let mut process = platform.new_process().expect("a process");
+        let context = &mut *process.context;
+        let mm = Mm::new(process.space, platform.layout());
+        mm.add_user();
+        let first = map(&mm, context, 0x1000);
+        mm.munmap(context, first, 0x1000).expect("munmap");
+        let other = |context: &mut dyn Context| {
+            thread::scope(|scope| {
+                let mm = &mm;
+                let got = scope.spawn(move || {
+                    let at = map(mm, context, 0x1000);
+                    mm.munmap(context, at, 0x1000).expect("munmap");
+                    mm.leave();
+                    at
+                });
+                got.join().expect("joined")
+            })
+        };
+        assert_ne!(other(context), first, "it is not unmapped yet");
+        assert_eq!(map(&mm, context, 0x1000), first, "but for the thread itself it is free");
+        mm.munmap(context, first, 0x1000).expect("munmap");
+        mm.leave();
+        assert_eq!(other(context), first);
+    }
+
+    #[test]
+    fn a_refused_mapping_is_forgotten() {
+        let platform = Fake::new([Script::new()]);
+        let mut process = platform.new_process().expect("a process");
+        let context = &mut *process.context;
+        let mm = Mm::new(process.space, platform.layout());
+        let at = map(&mm, context, 0x3000);
+        assert_eq!(mm.refused(context), Ok(()));
+        assert!(mm.find(at).is_none());
+        assert_eq!(mm.refused(context), Err(Errno::ENOMEM), "only once");
+        let at = map(&mm, context, 0x3000);
+        mm.mprotect(context, at, 0x1000, 0).expect("mprotect");
+        assert_eq!(mm.refused(context), Err(Errno::ENOMEM), "it was mprotect that was refused");
+        assert!(mm.find(at).is_some());
+    }
+
+    #[test]
+    fn whole_huge_pages_are_aligned() {
+        let platform = Fake::new([Script::new()]);
+        let mut process = platform.new_process().expect("a process");
+        let context = &mut *process.context;
+        let mm = Mm::new(process.space, platform.layout());
+        map(&mm, context, 0x1000);
+        assert_eq!(map(&mm, context, 4 << 20) % (2 << 20), 0);
+        let small = map(&mm, context, 0x5000);
+        assert_eq!(map(&mm, context, 6 << 20) % (2 << 20), 0);
+        assert!(mm.find(small).is_some_and(|vma| vma.range.start() <= small));
+    }
+}

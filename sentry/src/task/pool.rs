@@ -4,7 +4,7 @@
 //! So one whose guest thread has ended waits a while for the next.
 //!
 //! A thread that runs a guest is kept on one processor, beside its guest ([`platform::home`]), and waking it there from another
-//! costs more than starting a new one; hence a thread is used again only by those at home where it is.
+//! costs more than anything; so one that was elsewhere is brought here first.
 //!
 //! Lock order: `idle`, then `Worker::job`; both are leaves otherwise.
 
@@ -16,6 +16,7 @@ use std::{
 
 use linux_abi::{Errno, Result};
 use parking_lot::Mutex;
+use platform::Sleeper;
 
 /// The stack of a task's host thread. Handlers keep large buffers on the heap.
 const STACK_SIZE: usize = 256 << 10;
@@ -37,6 +38,7 @@ struct Worker {
     thread: Thread,
     /// The processor it is kept on.
     home: Option<u32>,
+    sleeper: Sleeper,
     job: Mutex<Option<Job>>,
 }
 
@@ -47,6 +49,7 @@ impl ThreadPool {
     /// `EAGAIN` when the host has no thread left.
     pub fn run(self: &Arc<Self>, job: impl FnOnce() + Send + 'static) -> Result<()> {
         if let Some(worker) = self.take(platform::home()) {
+            worker.sleeper.bring_here();
             *worker.job.lock() = Some(Box::new(job));
             worker.thread.unpark();
             return Ok(());
@@ -61,17 +64,24 @@ impl ThreadPool {
         thread::Builder::new().stack_size(STACK_SIZE).spawn(work).map(drop).map_err(|_| Errno::EAGAIN)
     }
 
-    /// A waiting thread whose home is `home`; the one that waits for the least time, as its memory is warm.
+    /// A waiting thread: one whose home is `home`, or one that can be brought there. Of these the one that waits for the least time,
+    /// as its memory is warm.
     fn take(&self, home: Option<u32>) -> Option<Arc<Worker>> {
         let mut idle = self.idle.lock();
-        let index = idle.iter().rposition(|worker| worker.home == home)?;
+        let near = idle.iter().rposition(|worker| worker.home == home);
+        let kept = || idle.iter().rposition(|worker| worker.home.is_some());
+        let index = near.or_else(kept).or_else(|| idle.len().checked_sub(1))?;
         Some(idle.remove(index))
     }
 
     /// Waits for something to do. `None`: the calling thread is not needed.
     fn wait(&self) -> Option<Job> {
-        let me =
-            Arc::new(Worker { thread: thread::current(), home: platform::home(), job: Mutex::default() });
+        let me = Arc::new(Worker {
+            thread: thread::current(),
+            home: platform::home(),
+            sleeper: Sleeper::current(),
+            job: Mutex::default(),
+        });
         {
             let mut idle = self.idle.lock();
             if idle.len() >= MAX_IDLE {
