@@ -75,6 +75,8 @@ pub struct Kernel {
     pub futexes: FutexTable,
     /// Where anonymous pipes have their inodes.
     pub pipefs: Arc<PipeFs>,
+    /// How many threads are traced by others.
+    pub tracees: std::sync::atomic::AtomicUsize,
     /// System V IPC.
     pub ipc: crate::ipc::Ipc,
     /// Sockets and interfaces.
@@ -183,6 +185,7 @@ impl Kernel {
             timers: TimerQueue::default(),
             futexes: FutexTable::default(),
             pipefs: PipeFs::new(PipePages::of_memory(memory)),
+            tracees: std::sync::atomic::AtomicUsize::new(0),
             ipc: crate::ipc::Ipc::default(),
             net: crate::net::NetNs::with_memory(memory),
             started: Instant::now(),

@@ -121,7 +121,7 @@ macro_rules! x86_64 {
             98   getrusage               (who: Enum(RusageWho), usage: OutStruct(Rusage))                => full;
             99   sysinfo                 (info: OutStruct(Sysinfo))                                      => full;
             100  times                   (buf: OutStruct(Tms))                                           => full;
-            101  ptrace                  (request: Enum(Ptrace), pid: Pid, addr: CmdArg, data: CmdArg)   => not_yet(ENOSYS);
+            101  ptrace                  (request: Enum(Ptrace), pid: Pid, addr: CmdArg, data: CmdArg)   => partial "no PTRACE_SYSEMU, no debug registers";
             102  getuid                  ()                                                              => full;
             103  syslog                  (action: Enum(Syslog), buf: OutBuf(len), len: i32)              => partial "the log is empty";
             104  getgid                  ()                                                              => full;

@@ -58,7 +58,9 @@ impl Task {
         let pending = !ready.is_empty()
             || group.exiting.is_some()
             || own.exit_requested
-            || group.stop != super::state::StopState::Running
+            || self.trace.wants_stop()
+            || (group.stop != super::state::StopState::Running && !self.trace.is_on())
+            || (group.stop != super::state::StopState::Running && !self.trace.lock().past_group_stop)
             || group.report.is_some();
         self.set_signal_pending(pending);
     }
@@ -114,7 +116,13 @@ pub(crate) fn before_resume(cx: &mut ThreadCx, interrupted: Option<RestartKind>)
         if let Some(status) = ending(&cx.task) {
             return Next::Exit(status);
         }
-        if stop::is_stopped(&cx.task) && !cx.task.is_killed() {
+        if cx.is_traced() && !cx.task.is_killed() {
+            stop::settle_traced(&cx.task);
+            if cx.trace_pending() {
+                continue;
+            }
+        }
+        if stop::is_stopped(&cx.task) && !cx.is_traced() && !cx.task.is_killed() {
             stop::wait(&cx.task);
             continue;
         }
@@ -134,6 +142,14 @@ pub(crate) fn before_resume(cx: &mut ThreadCx, interrupted: Option<RestartKind>)
             }
             return Next::Resume;
         };
+        let info = if cx.is_traced() {
+            match cx.trace_signal(info) {
+                Some(info) => info,
+                None => continue,
+            }
+        } else {
+            info
+        };
         let action = cx.task.group.handlers.read().get(info.signo);
         match action.handler {
             SIG_IGN => {}
@@ -142,7 +158,9 @@ pub(crate) fn before_resume(cx: &mut ThreadCx, interrupted: Option<RestartKind>)
                 DefaultAction::Stop => stop::begin(&cx.task, info.signo),
                 DefaultAction::Terminate | DefaultAction::Core => {
                     let core = default_action(info.signo) == DefaultAction::Core && cx.task.dumps_core();
-                    cx.task.begin_group_exit(ExitStatus::Signaled { signo: info.signo, core });
+                    let status = ExitStatus::Signaled { signo: info.signo, core };
+                    cx.trace_exit(status);
+                    cx.task.begin_group_exit(status);
                 }
             },
             _ => {

@@ -120,7 +120,8 @@ fn queue(
 ) -> Result<()> {
     let signo = info.signo;
     // An ignored signal is dropped, unless it is blocked: the action may change before it is unblocked.
-    if signo != SIGKILL && is_ignored(group, signo) {
+    let traced = threads.iter().any(|task| task.trace.is_on());
+    if signo != SIGKILL && !traced && is_ignored(group, signo) {
         let blocked = match target {
             Some(task) => wants_blocked(task, signo),
             None => threads.iter().any(|task| wants_blocked(task, signo)),

@@ -31,10 +31,21 @@ pub(super) fn begin(task: &Task, signo: i32) {
 pub(super) fn wait(task: &Task) {
     task.set_stopped(true);
     report_if_complete(task);
-    let running = || (task.group.signals.lock().stop == StopState::Running).then_some(());
+    let running =
+        || (task.group.signals.lock().stop == StopState::Running || task.trace.is_on()).then_some(());
     // Interrupted means: must die, which the caller looks at next.
     let _ = task.wait_killable(|| running().or_else(|| task.is_killed().then_some(())));
     task.set_stopped(false);
+    report_continued(task);
+}
+
+/// A tracer hears of stops in its own way: the parent's report is taken back, that of a continuation is made.
+pub(super) fn settle_traced(task: &Task) {
+    task.group.signals.lock().report.take_if(|report| matches!(report, StopReport::Stopped(_)));
+    report_continued(task);
+}
+
+fn report_continued(task: &Task) {
     let report = task.group.signals.lock().report.take_if(|report| *report == StopReport::Continued);
     if let Some(report) = report {
         let mut tree = task.kernel.tasks.lock();

@@ -42,6 +42,7 @@ pub(super) use super::{
     poll::{poll, ppoll, pselect6, select},
     prctl::{arch_prctl, personality, prctl, syslog},
     process::{clone, clone3, execve, execveat, exit, exit_group, fork, vfork, wait4, waitid},
+    ptrace::ptrace,
     read_write::{pread64, preadv, preadv2, pwrite64, pwritev, pwritev2, read, readv, write, writev},
     resource::{getrandom, getrlimit, getrusage, prlimit64, setrlimit, sysinfo},
     rseq::rseq,

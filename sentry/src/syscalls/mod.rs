@@ -37,6 +37,7 @@ pub mod pipe;
 pub mod poll;
 pub mod prctl;
 pub mod process;
+pub mod ptrace;
 pub mod read_write;
 pub mod resource;
 pub mod rseq;

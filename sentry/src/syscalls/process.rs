@@ -170,12 +170,14 @@ fn code(status: i32) -> ExitStatus {
 }
 
 /// exit(2): this thread.
-pub fn exit(_cx: &mut ThreadCx, status: i32) -> Outcome {
+pub fn exit(cx: &mut ThreadCx, status: i32) -> Outcome {
+    cx.trace_exit(code(status));
     Outcome::Exit(code(status))
 }
 
 /// exit_group(2): the process.
 pub fn exit_group(cx: &mut ThreadCx, status: i32) -> Outcome {
+    cx.trace_exit(code(status));
     cx.task.begin_group_exit(code(status));
     Outcome::Exit(code(status))
 }

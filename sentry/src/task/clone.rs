@@ -2,7 +2,13 @@
 
 use std::sync::{Arc, atomic::Ordering};
 
-use linux_abi::{Errno, Result, UserAddr};
+use linux_abi::{
+    Errno, Result, UserAddr,
+    ptrace::{
+        PTRACE_EVENT_CLONE, PTRACE_EVENT_FORK, PTRACE_EVENT_VFORK, PTRACE_EVENT_VFORK_DONE,
+        PTRACE_O_TRACECLONE, PTRACE_O_TRACEFORK, PTRACE_O_TRACEVFORK, PTRACE_O_TRACEVFORKDONE,
+    },
+};
 use parking_lot::{Mutex, RwLock};
 
 use super::{Pid, Task, TaskInit, ThreadCx, ThreadGroup, VforkWait, run, tree::Process};
@@ -66,9 +72,19 @@ impl ThreadCx {
             let _ = self.write_now(request.parent_tid, &tid.to_le_bytes());
         }
         let (task, context, regs) = child;
+        let event = trace_event(flags, request.exit_signal);
+        let traced = parent.trace.is_on()
+            && flags & CLONE_UNTRACED == 0
+            && (flags & CLONE_PTRACE != 0 || parent.trace.lock().options & event.1 != 0);
+        if traced {
+            super::trace::adopt_child(&parent, &task);
+        }
         let started =
             self.install_pidfd(request, &task).and_then(|()| run::spawn(Arc::clone(&task), context, regs));
         if let Err(errno) = started {
+            if traced {
+                task.trace_detach(0);
+            }
             let mut tree = parent.kernel.tasks.lock();
             if tree.remove_thread(&task) == 0 && flags & CLONE_THREAD == 0 {
                 tree.remove_process(tid);
@@ -79,9 +95,16 @@ impl ThreadCx {
             drop(tree);
             return Err(errno.into());
         }
+        let message = u64::from(tid.unsigned_abs());
+        if traced {
+            self.trace_event(event.0, event.1, message);
+        }
         if let Some(vfork) = vfork {
             // Only death interrupts; then the child keeps the memory and nobody waits.
             let _ = parent.wait_killable(|| vfork.is_done().then_some(()));
+            if parent.trace.is_on() {
+                self.trace_event(PTRACE_EVENT_VFORK_DONE, PTRACE_O_TRACEVFORKDONE, message);
+            }
         }
         Ok(tid)
     }
@@ -209,6 +232,17 @@ impl ThreadCx {
             child.group.timers.cpu_limit_changed(&child);
         }
         Ok((child, context, regs))
+    }
+}
+
+/// The event that a tracer hears of, and the option by which it asks to.
+fn trace_event(flags: u64, exit_signal: i32) -> (i32, u64) {
+    if flags & CLONE_VFORK != 0 {
+        (PTRACE_EVENT_VFORK, PTRACE_O_TRACEVFORK)
+    } else if exit_signal == crate::signal::SIGCHLD {
+        (PTRACE_EVENT_FORK, PTRACE_O_TRACEFORK)
+    } else {
+        (PTRACE_EVENT_CLONE, PTRACE_O_TRACECLONE)
     }
 }
 

@@ -209,12 +209,18 @@ impl ThreadCx {
             Ok(program) => program,
             Err(errno) => return Outcome::Fail(errno),
         };
+        let old_tid = task.tid();
         if self.end_other_threads().is_err() {
             return Outcome::Restart(RestartKind::NoIntr);
         }
         // From here on there is no way back.
         match self.replace_image(&program) {
-            Ok(()) => Outcome::KeepRegisters,
+            Ok(()) => {
+                if self.is_traced() {
+                    self.trace_exec(old_tid);
+                }
+                Outcome::KeepRegisters
+            }
             Err(_) => {
                 let status = ExitStatus::Signaled { signo: SIGSEGV, core: false };
                 self.task.begin_group_exit(status);
@@ -390,7 +396,9 @@ impl ThreadCx {
         let old = task.creds();
         let mut new = Credentials::clone(&old);
         let nosuid = program.file.path().is_none_or(|path| path.mount.has(linux_abi::fcntl::MS_NOSUID))
-            || task.no_new_privs.load(Ordering::Relaxed);
+            || task.no_new_privs.load(Ordering::Relaxed)
+            // A tracer would get what the program gets.
+            || task.trace.is_on();
         if !nosuid && let Some(attr) = program.file.inode().and_then(|inode| inode.attr().ok()) {
             if attr.perm & 0o4000 != 0 {
                 new.euid = attr.uid;

@@ -37,6 +37,7 @@ impl Task {
 impl ThreadCx {
     /// The last thing a task's thread does. `status` is the process's if this is its last thread.
     pub(crate) fn exit(mut self, status: ExitStatus) {
+        self.task.release_tracees();
         // From here on it can inherit no futex.
         self.task.futexes_left.store(true, Ordering::SeqCst);
         // Its children belong to another thread of the process before anybody can know that it ends.
@@ -107,6 +108,11 @@ fn leave_tree(task: &Arc<Task>, status: ExitStatus) {
     }
     let mut tree = kernel.tasks.lock();
     signal_death_to_children(&tree, task);
+    if task.trace.is_on() {
+        let whole = task.group.signals.lock().exiting;
+        let last = tree.threads_of(task.pid()).len() <= 1;
+        super::trace::note_end(&mut tree, task, whole.unwrap_or(status), last);
+    }
     if tree.remove_thread(task) > 0 {
         drop(tree);
         crate::signal::stop::report_if_complete(task);

@@ -21,6 +21,7 @@ pub mod pool;
 pub mod rseq;
 pub mod run;
 pub mod seccomp;
+pub mod trace;
 pub mod tree;
 pub mod usermem;
 pub mod wait;
@@ -81,6 +82,8 @@ pub struct Task {
     pub no_new_privs: AtomicBool,
     /// Which system calls it may make.
     pub seccomp: seccomp::Seccomp,
+    /// Who traces it.
+    pub trace: trace::Trace,
     /// What its end does to semaphores.
     pub sem_undo: crate::ipc::sem::Undo,
     /// `set_tid_address`, `CLONE_CHILD_CLEARTID`.
@@ -265,6 +268,7 @@ impl Task {
             name: Mutex::new(init.name),
             no_new_privs: AtomicBool::new(init.no_new_privs),
             seccomp: seccomp::Seccomp::default(),
+            trace: trace::Trace::default(),
             sem_undo: Mutex::default(),
             clear_child_tid: AtomicU64::new(0),
             robust_list: AtomicU64::new(0),
@@ -425,7 +429,9 @@ impl Task {
 
     /// The state letter of /proc/PID/stat for a task that exists: `R`, `S` or `T`.
     pub fn state_letter(&self) -> char {
-        if self.stopped.load(Ordering::Relaxed) {
+        if self.trace.is_on() && self.trace.lock().stop.is_some() {
+            't'
+        } else if self.stopped.load(Ordering::Relaxed) {
             'T'
         } else if self.sleeping.load(Ordering::Relaxed) {
             'S'

@@ -5,7 +5,7 @@ use std::sync::{Arc, atomic::Ordering};
 use linux_abi::{Errno, UserAddr};
 use platform::{Context, Fault, Registers, Trap};
 
-use super::{Task, ThreadCx, wait::ExitStatus};
+use super::{Task, ThreadCx, trace::Place, wait::ExitStatus};
 use crate::{
     error::{Outcome, RestartKind},
     limits::RLIMIT_STACK,
@@ -69,6 +69,9 @@ impl ThreadCx {
                     Next::Resume => {}
                     Next::Exit(status) => break status,
                 }
+            }
+            if self.is_traced() {
+                self.trace_flags();
             }
             interrupted = match self.run_guest() {
                 Step::Continue(interrupted) => interrupted,
@@ -144,17 +147,34 @@ impl ThreadCx {
             }
             Outcome::Restart(kind) => {
                 // For whoever looks before it is decided (ptrace, strace).
-                self.regs.rax = linux_abi::Errno::EINTR.as_return();
+                self.regs.rax = Errno::EINTR.as_return();
                 Some(kind)
             }
             Outcome::KeepRegisters => None,
             Outcome::Exit(status) => return Step::Exit(status),
         };
+        if self.is_traced() {
+            return Step::Continue(self.traced_exit(interrupted));
+        }
         Step::Continue(interrupted)
     }
 
-    /// Makes the call, if the thread may.
+    /// Makes the call, if the thread may, between the stops of a tracee.
     fn answer(&mut self) -> Outcome {
+        if !self.is_traced() {
+            return self.judged_call();
+        }
+        self.regs.rax = Errno::ENOSYS.as_return();
+        self.trace_call(Place::Entry);
+        // The tracer may have changed the call, or taken it away.
+        if self.regs.orig_rax & 0xffff_ffff == 0xffff_ffff {
+            return Outcome::KeepRegisters;
+        }
+        self.regs.rax = self.regs.orig_rax;
+        self.judged_call()
+    }
+
+    fn judged_call(&mut self) -> Outcome {
         if self.task.seccomp.is_on()
             && let Some(outcome) = super::seccomp::judge(self)
         {
@@ -172,6 +192,23 @@ impl ThreadCx {
             strace.leave(self, &call, &outcome);
         }
         outcome
+    }
+
+    /// The stop of a tracee at the end of a call. It sees what Linux would show of an interrupted one, and may undo that.
+    fn traced_exit(&mut self, interrupted: Option<RestartKind>) -> Option<RestartKind> {
+        let Some(kind) = interrupted else {
+            self.trace_call(Place::Exit);
+            return None;
+        };
+        let shown = match kind {
+            RestartKind::Sys => 512_u64,
+            RestartKind::NoIntr => 513,
+            RestartKind::NoHand => 514,
+            RestartKind::Block => 516,
+        };
+        self.regs.rax = shown.wrapping_neg();
+        self.trace_call(Place::Exit);
+        (self.regs.rax == shown.wrapping_neg()).then_some(kind)
     }
 
     fn page_fault(&mut self, fault: Fault) {

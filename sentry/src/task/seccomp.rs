@@ -19,6 +19,7 @@ use linux_abi::{
         SECCOMP_RET_ALLOW, SECCOMP_RET_DATA, SECCOMP_RET_ERRNO, SECCOMP_RET_KILL_THREAD, SECCOMP_RET_LOG,
         SECCOMP_RET_TRACE, SECCOMP_RET_TRAP, SECCOMP_RET_USER_NOTIF,
     },
+    ptrace::{PTRACE_EVENT_SECCOMP, PTRACE_O_TRACESECCOMP},
     signal::SYS_SECCOMP,
 };
 use parking_lot::Mutex;
@@ -186,6 +187,7 @@ pub(super) fn judge(cx: &mut ThreadCx) -> Option<Outcome> {
             send::force(&task, violation(&regs, i32::try_from(datum).unwrap_or(0)));
             Outcome::KeepRegisters
         }
+        SECCOMP_RET_TRACE if cx.is_traced() => return traced(cx, datum),
         // Nobody traces or listens.
         SECCOMP_RET_TRACE | SECCOMP_RET_USER_NOTIF => Outcome::Fail(Errno::ENOSYS),
         SECCOMP_RET_KILL_THREAD if task.kernel.tasks.lock().threads_of(task.pid()).len() > 1 => {
@@ -198,6 +200,18 @@ pub(super) fn judge(cx: &mut ThreadCx) -> Option<Outcome> {
             Outcome::Exit(status)
         }
     })
+}
+
+/// `SECCOMP_RET_TRACE`: the tracer may change the call or take it away.
+fn traced(cx: &mut ThreadCx, datum: u32) -> Option<Outcome> {
+    if !cx.trace_event(PTRACE_EVENT_SECCOMP, PTRACE_O_TRACESECCOMP, datum.into()) {
+        return Some(Outcome::Fail(Errno::ENOSYS));
+    }
+    if cx.regs.orig_rax & 0xffff_ffff == 0xffff_ffff {
+        return Some(Outcome::KeepRegisters);
+    }
+    cx.regs.rax = cx.regs.orig_rax;
+    None
 }
 
 #[expect(clippy::cast_possible_wrap, reason = "the order of actions is that of signed numbers")]

@@ -23,6 +23,8 @@ pub struct TaskTree {
     threads: BTreeMap<Pid, Arc<Task>>,
     sessions: BTreeMap<Pid, Session>,
     last_pid: Pid,
+    /// Traced threads that ended and that their tracers have not waited for.
+    pub(super) ended_tracees: Vec<super::trace::Ended>,
     /// `--pids`: the most threads there may be.
     limit: Option<usize>,
 }

@@ -97,8 +97,17 @@ impl Task {
 
     fn look_at_children(&self, which: Which, options: u32) -> Result<Option<Waited>> {
         let mut tree = self.kernel.tasks.lock();
-        let me = tree.process(self.pid()).ok_or(Errno::ECHILD)?;
+        let me_pid = self.pid();
         let mut eligible = false;
+        if self.kernel.tracees.load(std::sync::atomic::Ordering::SeqCst) > 0 || !tree.ended_tracees.is_empty()
+        {
+            match self.look_at_tracees(&mut tree, which, options) {
+                Tracees::Event(waited) => return Ok(Some(waited)),
+                Tracees::Running => eligible = true,
+                Tracees::None => {}
+            }
+        }
+        let me = tree.process(me_pid).ok_or(Errno::ECHILD)?;
         let mut found = None;
         for &pid in &me.children {
             let Some(child) = tree.process(pid) else { continue };
@@ -150,6 +159,69 @@ impl Task {
                 Waited { pid, uid, status, code, time: Duration::ZERO, max_rss: 0 }
             }
         }))
+    }
+}
+
+/// What a look at tracees found.
+enum Tracees {
+    /// Something to report.
+    Event(Waited),
+    /// Some that match run.
+    Running,
+    /// None matches.
+    None,
+}
+
+impl Task {
+    /// The tracees of this process: their stops are reported whatever the options say, their ends with `WEXITED`.
+    fn look_at_tracees(&self, tree: &mut TaskTree, which: Which, options: u32) -> Tracees {
+        let wanted = |tid: Pid, pgid: Pid| match which {
+            Which::Any => true,
+            Which::Pid(pid) => tid == pid,
+            Which::Group(group) => pgid == group,
+        };
+        let consume = options & WNOWAIT == 0;
+        if options & WEXITED != 0
+            && let Some(at) =
+                tree.ended_tracees.iter().position(|e| e.tracer == self.pid() && wanted(e.tid, e.pgid))
+            && let Some(ended) = tree.ended_tracees.get(at).copied()
+        {
+            if consume {
+                tree.ended_tracees.remove(at);
+            }
+            return Tracees::Event(Waited {
+                pid: ended.tid,
+                uid: ended.uid,
+                status: ended.status.wait_status(),
+                code: ended.status.child_code(),
+                time: Duration::ZERO,
+                max_rss: 0,
+            });
+        }
+        let mut matched = false;
+        for task in tree.threads().filter(|task| task.trace.is_on()) {
+            let pgid = tree.process(task.pid()).map_or(0, |process| process.pgid);
+            let mut state = task.trace.lock();
+            let Some((tid, pid)) = state.tracer else { continue };
+            let mine = pid == self.pid() && (options & WNOTHREAD == 0 || tid == self.tid());
+            if !mine || !wanted(task.tid(), pgid) {
+                continue;
+            }
+            matched = true;
+            let Some(stop) = state.stop.as_mut().filter(|stop| !stop.reported && !stop.listening) else {
+                continue;
+            };
+            stop.reported = consume;
+            return Tracees::Event(Waited {
+                pid: task.tid(),
+                uid: task.creds().ruid,
+                status: stop.code << 8 | 0x7f,
+                code: (crate::signal::info::CLD_TRAPPED, stop.code),
+                time: Duration::ZERO,
+                max_rss: 0,
+            });
+        }
+        if matched { Tracees::Running } else { Tracees::None }
     }
 }
 

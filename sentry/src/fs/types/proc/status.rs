@@ -151,6 +151,7 @@ pub(super) fn status(kernel: &Kernel, who: &Who, _task: &Task) -> Result<Vec<u8>
         'R' => "R (running)",
         'S' => "S (sleeping)",
         'T' => "T (stopped)",
+        't' => "t (tracing stop)",
         _ => "Z (zombie)",
     };
     let pid = who.group.pid;
@@ -159,8 +160,10 @@ pub(super) fn status(kernel: &Kernel, who: &Who, _task: &Task) -> Result<Vec<u8>
     let umask = facts.task.as_ref().map_or(0, |task| task.fs().umask());
     let _ = write!(
         text,
-        "Name:\t{}\nUmask:\t{umask:04o}\nState:\t{state}\nTgid:\t{pid}\nNgid:\t0\nPid:\t{id}\nPPid:\t{}\nTracerPid:\t0\n",
-        facts.name, facts.ppid,
+        "Name:\t{}\nUmask:\t{umask:04o}\nState:\t{state}\nTgid:\t{pid}\nNgid:\t0\nPid:\t{id}\nPPid:\t{}\nTracerPid:\t{}\n",
+        facts.name,
+        facts.ppid,
+        facts.task.as_ref().map_or(0, |task| task.trace.tracer_pid()),
     );
     let Some(task) = &facts.task else {
         let _ = writeln!(text, "Threads:\t0");
