@@ -196,7 +196,7 @@ fn endless(place: Place) -> Result<(), Failures> {
 /// Lets a bomb go off for a second and ends the sandbox. Returns how long that took.
 fn end(bombs: &Bombs, name: &str, order: Order) -> Result<Duration, String> {
     let mut command = match order {
-        Order::Timeout => bombs.command(&["--timeout", "1"], &[name, "forever"]),
+        Order::Timeout => bombs.command(&["--timeout", "3"], &[name, "forever"]),
         _ => bombs.command(&[], &[name, "forever"]),
     };
     command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());

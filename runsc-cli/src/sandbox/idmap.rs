@@ -51,7 +51,7 @@ pub fn write(pid: Pid, role: Role) -> Result<Identity> {
         };
         let id = (role == Role::Sentry).then_some(NOBODY);
         match put("gid_map", &maps.1).and_then(|()| put("uid_map", &maps.0)) {
-            Ok(()) => return Ok(Identity { id, drop_groups: true }),
+            Ok(()) => return Ok(Identity { id, drop_groups: may_drop_groups() }),
             // A container whose own namespace has no nobody.
             Err(error) => log::debug!("mapping {maps:?}: {error}"),
         }
@@ -65,6 +65,11 @@ pub fn write(pid: Pid, role: Role) -> Result<Identity> {
     put("gid_map", &format!("{inside} {} 1", getegid())).context("writing gid_map")?;
     put("uid_map", &format!("{inside} {} 1", geteuid())).context("writing uid_map")?;
     Ok(Identity { id: None, drop_groups: false })
+}
+
+/// Whether setgroups(2) works in this process's user namespace, and so in those it makes: not in a container of a user's own.
+fn may_drop_groups() -> bool {
+    fs::read_to_string("/proc/self/setgroups").is_ok_and(|text| text.trim() == "allow")
 }
 
 fn may_map_any() -> bool {
