@@ -478,13 +478,13 @@ impl ThreadCx {
 
     /// Lets the platform answer this question from now on, unless every call is to be seen.
     pub fn remember(&mut self, answer: platform::Answer, value: u32) {
-        if self.task.kernel.strace.is_some() || self.task.seccomp.is_on() {
+        if self.task.kernel.strace.is_some() || self.task.seccomp.is_on() || self.is_traced() {
             return;
         }
         self.context.remember(answer, value);
-        // Another thread may have given this one a filter meanwhile, and may have forgotten too early.
+        // Another thread may have given this one a filter or begun to trace it meanwhile, and may have forgotten too early.
         std::sync::atomic::fence(Ordering::SeqCst);
-        if self.task.seccomp.is_on() {
+        if self.task.seccomp.is_on() || self.is_traced() {
             self.task.forget_answers();
         }
     }

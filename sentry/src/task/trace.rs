@@ -173,6 +173,9 @@ impl Task {
         *state = TraceState { tracer: Some(tracer), options, seized, ..TraceState::default() };
         self.kernel.tracees.fetch_add(1, Ordering::SeqCst);
         self.trace.on.store(true, Ordering::SeqCst);
+        drop(state);
+        // Its tracer is to see every call.
+        self.forget_answers();
         Ok(())
     }
 
@@ -294,7 +297,7 @@ impl ThreadCx {
             {
                 let mut state = task.trace.lock();
                 let Some((_, tracer)) = state.tracer else { return outcome };
-                let regs = self.regs;
+                let regs = *self.registers();
                 (state.resume, state.request, state.reply) = (None, None, None);
                 state.stop = Some(Stop { code, info, place, reported: false, listening: false, regs });
                 drop(state);
@@ -440,11 +443,9 @@ impl ThreadCx {
 
     /// The registers to go on with: one instruction or all.
     pub(super) fn trace_flags(&mut self) {
-        if self.task.trace.lock().mode == Mode::Step {
-            self.regs.eflags |= TRAP_FLAG;
-        } else {
-            self.regs.eflags &= !TRAP_FLAG;
-        }
+        let step = self.task.trace.lock().mode == Mode::Step;
+        let regs = self.registers();
+        regs.eflags = if step { regs.eflags | TRAP_FLAG } else { regs.eflags & !TRAP_FLAG };
     }
 
     /// Stops that are not for a signal of its own: `PTRACE_INTERRUPT`, job control. Returns whether it stopped.
