@@ -27,6 +27,7 @@ use super::{
     unix::UnixNs,
 };
 use crate::{
+    credentials::Caps,
     fs::io::{Sink, Source},
     wait::{Events, Watch},
 };
@@ -248,7 +249,9 @@ impl Socket for NetlinkSocket {
         }
         let (to_port, to_groups) = args.to.map_or(Ok((0, 0)), Self::decode)?;
         let between_users = self.base.protocol == NETLINK_USERSOCK;
-        if to_groups != 0 && !between_users {
+        let beyond_the_kernel = to_port != 0 || to_groups != 0;
+        if beyond_the_kernel && !between_users && (to_groups != 0 || !caller.creds().capable(Caps::NET_ADMIN))
+        {
             return Err(Errno::EPERM);
         }
         let port = self.autobind(caller)?;
