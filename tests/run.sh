@@ -8,4 +8,5 @@ cargo fmt --all --check
 cargo clippy --workspace --all-targets --profile fast -- -D warnings
 # The binaries that the conformance tests run.
 cargo build --profile fast -p runsc-cli
-cargo test --workspace --profile fast
+# Every failure is shown, not only those of the first program that fails.
+cargo test --workspace --profile fast --no-fail-fast

@@ -381,7 +381,10 @@ mod tests {
         let code = [op(LD | W | ABS, 0, 0, 1), op(RET | K, 0, 0, 7)];
         assert_eq!(packet(&code, &[1, 2, 3, 4]), 0);
         assert_eq!(packet(&code, &[1, 2, 3, 4, 5]), 7);
-        assert_eq!(packet(&[op(LD | B | ABS, 0, 0, u32::MAX), op(RET | K, 0, 0, 7)], &[0; 8]), 0);
+        let far = |k| [op(LD | B | ABS, 0, 0, k), op(RET | K, 0, 0, 7)];
+        assert_eq!(packet(&far(ANCILLARY - 1), &[0; 8]), 0);
+        let unknown = Program::check(far(u32::MAX).to_vec(), Use::Packet);
+        assert_eq!(unknown.err(), Some(Errno::EINVAL), "beyond the ancillary loads");
     }
 
     #[test]
