@@ -121,7 +121,16 @@ TEST(memory_and_registers)
 	CHECK_OK(trace(PTRACE_PEEKTEXT, pid, (long)&trace, (long)&now));
 	CHECK_EQ(now, got ^ 0xff);
 	CHECK_EQ(*(long *)&trace, got); /* its own copy */
-	CHECK_OK(trace(PTRACE_POKETEXT, pid, (long)&trace, got));
+	char path[64];
+	snprintf(path, sizeof path, "/proc/%d/mem", pid);
+	int mem = CHECK_OK(open(path, O_RDWR));
+	CHECK_EQ(pwrite(mem, &got, sizeof got, (long)&trace), sizeof got); /* as debuggers do */
+	CHECK_OK(trace(PTRACE_PEEKTEXT, pid, (long)&trace, (long)&now));
+	CHECK_EQ(now, got);
+	unsigned char area[4096];
+	iov = (struct iovec){area, sizeof area};
+	CHECK_OK(trace(PTRACE_GETREGSET, pid, 0x202 /* NT_X86_XSTATE */, (long)&iov));
+	CHECK_EQ(area[464] & 3, 3); /* XCR0 */
 	CHECK_OK(trace(PTRACE_CONT, pid, 0, 0));
 	CHECK_EQ(wait_exit(pid), 0);
 }

@@ -31,6 +31,8 @@ const WORDS: usize = 27;
 const USER_SIZE: u64 = 912;
 /// Bytes of `struct user_i387_struct`: the legacy part of the extended state.
 const FXSAVE: usize = 512;
+/// Where in the extended state a tracer finds XCR0.
+const XCR0: usize = 464;
 const NT_PRSTATUS: u64 = 1;
 const NT_PRFPREG: u64 = 2;
 const NT_X86_XSTATE: u64 = 0x202;
@@ -237,7 +239,15 @@ fn register_set(
             area.truncate(FXSAVE);
             area
         }
-        NT_X86_XSTATE => task.trace_request(target, Request::Extended)?,
+        NT_X86_XSTATE => {
+            let mut area = task.trace_request(target, Request::Extended)?;
+            // Debuggers find XCR0 among the bytes that are left to software.
+            let features = task.kernel.platform.layout().xfeatures.to_le_bytes();
+            for (to, from) in area.iter_mut().skip(XCR0).zip(features) {
+                *to = from;
+            }
+            area
+        }
         _ => return Err(Errno::EINVAL),
     };
     if !len.is_multiple_of(8) {

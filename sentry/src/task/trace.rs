@@ -224,6 +224,21 @@ impl Task {
         }
     }
 
+    /// Writes a page or less of a stopped tracee's memory, protected or not.
+    ///
+    /// # Errors
+    /// `EIO` where there is none, or if the caller is not the tracer.
+    pub fn trace_poke(&self, target: &Task, at: UserAddr, bytes: &[u8]) -> Result<()> {
+        let mine = {
+            let state = target.trace.lock();
+            state.stop.is_some() && state.tracer.is_some_and(|(tid, _)| tid == self.tid())
+        };
+        if !mine {
+            return Err(Errno::EIO);
+        }
+        self.trace_request(target, Request::Poke(at, bytes.to_vec())).map(|_| ()).map_err(|_| Errno::EIO)
+    }
+
     /// The tracing thread ends: its tracees are let go, or killed if it wanted that.
     pub(super) fn release_tracees(&self) {
         if self.kernel.tracees.load(Ordering::SeqCst) == 0 {
