@@ -3,11 +3,15 @@
 //! Files take a [`Sink`] or a [`Source`] and never a slice of guest memory: there is no such thing
 //! (`docs/conventions.md`). Both keep a position, so a file may call them many times.
 
+use std::cell::Cell;
+
 use linux_abi::{Errno, Result, UserAddr};
 use platform::Context;
 
 /// The most that is copied through one intermediate buffer.
 const CHUNK: usize = 256 << 10;
+/// The longest buffer that a thread keeps.
+const KEPT: usize = 64 << 10;
 
 /// Takes bytes.
 pub trait Sink {
@@ -20,14 +24,16 @@ pub trait Sink {
     /// `EFAULT` if not even the first byte could be stored.
     fn put(&mut self, data: &[u8]) -> Result<usize>;
 
-    /// Lets `produce` fill a buffer of at most `max` (and at most what is wanted) bytes, then appends what it made.
+    /// Lets `produce` fill a buffer of at most `max` (and at most what is wanted) bytes, then appends what it made. The buffer
+    /// is not empty before: `produce` must not count what it has not written.
     ///
     /// # Errors
     /// `produce`'s, or `EFAULT`: then what was produced is lost, as in Linux.
     fn fill(&mut self, max: usize, produce: &mut dyn FnMut(&mut [u8]) -> Result<usize>) -> Result<usize> {
-        let mut buffer = vec![0; max.min(self.remaining()).min(CHUNK)];
-        let made = produce(&mut buffer)?.min(buffer.len());
-        self.put(buffer.get(..made).unwrap_or_default())
+        with_buffer(max.min(self.remaining()), |buffer| {
+            let made = produce(buffer)?.min(buffer.len());
+            self.put(buffer.get(..made).unwrap_or_default())
+        })
     }
 }
 
@@ -60,12 +66,34 @@ pub trait Source {
     /// # Errors
     /// `consume`'s, or `EFAULT`.
     fn drain(&mut self, max: usize, consume: &mut dyn FnMut(&[u8]) -> Result<usize>) -> Result<usize> {
-        let mut buffer = vec![0; max.min(self.remaining()).min(CHUNK)];
-        let have = self.peek(&mut buffer)?;
-        let taken = consume(buffer.get(..have).unwrap_or_default())?.min(have);
-        self.advance(taken);
-        Ok(taken)
+        with_buffer(max.min(self.remaining()), |buffer| {
+            let have = self.peek(buffer)?;
+            let taken = consume(buffer.get(..have).unwrap_or_default())?.min(have);
+            self.advance(taken);
+            Ok(taken)
+        })
     }
+}
+
+thread_local! {
+    /// What the last copy of this thread used.
+    static BUFFER: Cell<Vec<u8>> = const { Cell::new(Vec::new()) };
+}
+
+/// Runs `copy` with a buffer of `len` bytes, or as many as are copied at once. What is in it is arbitrary: a new one for each copy
+/// would have to be cleared, which takes as long as copying.
+fn with_buffer<T>(len: usize, copy: impl FnOnce(&mut [u8]) -> Result<T>) -> Result<T> {
+    let len = len.min(CHUNK);
+    // Taken, for a copy may lead to another one.
+    let mut buffer = BUFFER.take();
+    if buffer.len() < len {
+        buffer = vec![0; len];
+    }
+    let result = copy(buffer.get_mut(..len).unwrap_or_default());
+    if buffer.len() <= KEPT {
+        BUFFER.set(buffer);
+    }
+    result
 }
 
 /// One piece of guest memory.
