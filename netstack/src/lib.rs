@@ -13,6 +13,8 @@
 #![forbid(unsafe_code)]
 
 pub mod bpf;
+#[cfg(test)]
+mod fuzz;
 pub mod mailbox;
 pub mod notify;
 pub mod packet;

@@ -11,6 +11,8 @@
 
 pub mod address;
 mod connection;
+#[cfg(test)]
+mod fuzz;
 pub mod gc;
 mod packets;
 mod path;

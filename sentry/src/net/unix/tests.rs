@@ -12,25 +12,25 @@ use crate::{
     net::{NetNs, base, control::ControlMessage, file::SocketFile},
 };
 
-struct Fixture {
-    net: NetNs,
+pub(super) struct Fixture {
+    pub(super) net: NetNs,
     creds: Arc<Credentials>,
 }
 
 impl Fixture {
-    fn new() -> Fixture {
+    pub(super) fn new() -> Fixture {
         Fixture { net: NetNs::default(), creds: Arc::new(Credentials::user(1000, 100, &[7, 3])) }
     }
 
-    fn caller(&self) -> Caller<'_> {
+    pub(super) fn caller(&self) -> Caller<'_> {
         Caller::Bare(&self.creds, 42)
     }
 
-    fn socket(&self, kind: i32) -> Arc<UnixSocket> {
+    pub(super) fn socket(&self, kind: i32) -> Arc<UnixSocket> {
         self.net.unix.socket(self.caller(), kind, 0).unwrap()
     }
 
-    fn pair(&self, kind: i32) -> [Arc<UnixSocket>; 2] {
+    pub(super) fn pair(&self, kind: i32) -> [Arc<UnixSocket>; 2] {
         self.net.unix.pair(self.caller(), kind, 0).unwrap()
     }
 
