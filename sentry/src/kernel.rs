@@ -21,6 +21,7 @@ use crate::{
         registry::FileSystemTypes,
         types::{
             hostfile::HostPoller,
+            mqueue::MqueueFs,
             pipe_inode::PipeFs,
             pipe_pages::PipePages,
             tmpfs::{FileMemory, TmpFs, TmpOptions},
@@ -32,6 +33,8 @@ use crate::{
 
 /// The device number of [`Kernel::shmem`].
 const SHMEM_DEV: u64 = 1;
+/// The device number of [`Kernel::mqueue`].
+const MQUEUE_DEV: u64 = 2;
 /// Below are the numbers of filesystems that exist once.
 const FIRST_DEV: u32 = 32;
 
@@ -79,6 +82,8 @@ pub struct Kernel {
     pub tracees: std::sync::atomic::AtomicUsize,
     /// System V IPC.
     pub ipc: crate::ipc::Ipc,
+    /// POSIX message queues.
+    pub mqueue: Arc<MqueueFs>,
     /// Sockets and interfaces.
     pub net: crate::net::NetNs,
     /// When the sandbox was started: the zero of uptime.
@@ -187,6 +192,7 @@ impl Kernel {
             pipefs: PipeFs::new(PipePages::of_memory(memory)),
             tracees: std::sync::atomic::AtomicUsize::new(0),
             ipc: crate::ipc::Ipc::default(),
+            mqueue: MqueueFs::new(MQUEUE_DEV, memory),
             net: crate::net::NetNs::with_memory(memory),
             started: Instant::now(),
             devpts: Mutex::default(),

@@ -12,6 +12,7 @@ use sentry::{
         types::{
             dev,
             gofer::{GoferFs, GoferOptions},
+            mqueue::MqueueFs,
             overlay::OverlayFs,
             proc::ProcFs,
             sysfs::SysFs,
@@ -80,7 +81,8 @@ fn filesystem(
         MountKind::Gofer { root, overlay, .. } => {
             return host_tree(kernel, gofer, dev, root, overlay).map(Some);
         }
-        MountKind::Mqueue | MountKind::Cgroup | MountKind::Masked | MountKind::ReadOnly => return Ok(None),
+        MountKind::Mqueue => Arc::<MqueueFs>::clone(&kernel.mqueue),
+        MountKind::Cgroup | MountKind::Masked | MountKind::ReadOnly => return Ok(None),
     }))
 }
 

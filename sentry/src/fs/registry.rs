@@ -8,6 +8,7 @@ use parking_lot::RwLock;
 use super::{
     inode::FileSystem,
     types::{
+        mqueue::MqueueFs,
         proc::ProcFs,
         sysfs::SysFs,
         tmpfs::{TmpFs, TmpOptions},
@@ -38,6 +39,7 @@ impl Default for FileSystemTypes {
         types.register("proc", Arc::new(ProcFsType));
         types.register("sysfs", Arc::new(SysFsType));
         types.register("devpts", Arc::new(DevPtsType));
+        types.register("mqueue", Arc::new(MqueueType));
         types
     }
 }
@@ -93,6 +95,14 @@ struct DevPtsType;
 impl FileSystemType for DevPtsType {
     fn mount(&self, task: &Task, _source: &[u8], _data: &[u8]) -> Result<Arc<dyn FileSystem>> {
         Ok(DevPts::new(&task.kernel, task.kernel.new_dev()))
+    }
+}
+
+struct MqueueType;
+
+impl FileSystemType for MqueueType {
+    fn mount(&self, task: &Task, _source: &[u8], _data: &[u8]) -> Result<Arc<dyn FileSystem>> {
+        Ok(Arc::<MqueueFs>::clone(&task.kernel.mqueue))
     }
 }
 

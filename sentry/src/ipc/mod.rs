@@ -1,4 +1,5 @@
-//! System V IPC (sysvipc(7), `ipc/` in the kernel): shared memory, semaphore sets, message queues.
+//! System V IPC (sysvipc(7), `ipc/` in the kernel): shared memory, semaphore sets, message queues. And POSIX message queues, which
+//! have little in common with them (`mqueue/`).
 //!
 //! * [`Ipc`] is what there is, once a sandbox.
 //! * [`table::Table`] gives each kind its identifiers and keys; [`Perm`] is who owns an object and who may use it.
@@ -9,6 +10,7 @@
 //!
 //! Lock order: each kind has one lock, a leaf but for wait queues.
 
+pub mod mqueue;
 pub mod msg;
 pub mod sem;
 pub mod shm;

@@ -159,6 +159,14 @@ pub trait Socket: Send + Sync {
         self.base().take_error()
     }
 
+    /// Queues a message from the kernel for the program to receive. Only netlink sockets take any.
+    ///
+    /// # Errors
+    /// `EINVAL`; `ENOBUFS` without room.
+    fn kernel_message(&self, _data: &[u8]) -> Result<()> {
+        Err(Errno::EINVAL)
+    }
+
     /// bind(2).
     ///
     /// # Errors

@@ -35,6 +35,7 @@ pub(super) use super::{
     },
     mknod::{mkdir, mkdirat, mknod, mknodat, rmdir},
     mount::{mount, pivot_root, umount2},
+    mqueue::{mq_getsetattr, mq_notify, mq_open, mq_timedreceive, mq_timedsend, mq_unlink},
     msg::{msgctl, msgget, msgrcv, msgsnd},
     open::{creat, open, openat, openat2},
     pidfd::{pidfd_getfd, pidfd_open, pidfd_send_signal},

@@ -30,6 +30,7 @@ pub mod memfd;
 pub mod memory;
 pub mod mknod;
 pub mod mount;
+pub mod mqueue;
 pub mod msg;
 pub mod open;
 pub mod pidfd;

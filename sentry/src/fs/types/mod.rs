@@ -7,6 +7,7 @@ pub mod eventfd;
 pub mod gofer;
 pub mod hostfile;
 pub mod inotify;
+pub mod mqueue;
 pub mod overlay;
 pub mod pidfd;
 pub mod pipe;

@@ -218,6 +218,10 @@ impl Socket for NetlinkSocket {
         &self.base
     }
 
+    fn kernel_message(&self, data: &[u8]) -> Result<()> {
+        self.take_letter(Letter { from: 0, creds: KERNEL, data: data.to_vec() })
+    }
+
     fn bind(&self, caller: Caller<'_>, address: &[u8]) -> Result<()> {
         let (port, groups) = Self::decode(address)?;
         let mut state = self.state.lock();

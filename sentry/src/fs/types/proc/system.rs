@@ -9,7 +9,7 @@ use crate::{
 };
 
 pub(super) fn filesystems(_kernel: &Kernel, _task: &Task) -> Vec<u8> {
-    b"nodev\tsysfs\nnodev\ttmpfs\nnodev\tproc\nnodev\tdevtmpfs\nnodev\tdevpts\nnodev\tpipefs\nnodev\tsockfs\nnodev\toverlay\n".to_vec()
+    b"nodev\tsysfs\nnodev\ttmpfs\nnodev\tproc\nnodev\tdevtmpfs\nnodev\tdevpts\nnodev\tmqueue\nnodev\tpipefs\nnodev\tsockfs\nnodev\toverlay\n".to_vec()
 }
 
 pub(super) fn loadavg(kernel: &Kernel, _task: &Task) -> Vec<u8> {
