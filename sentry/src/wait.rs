@@ -7,8 +7,8 @@
 //!
 //! Only `task/block.rs` sleeps. Everything else returns `EAGAIN`.
 //!
-//! Lock rules: [`Wake::wake`] runs under the queue's lock: it must not register or drop a [`Watch`] and may take only
-//! leaf locks.
+//! Lock rules: [`Wake::wake`] runs under the locks of whoever wakes, but not under the queue's. It must not register or drop a
+//! [`Watch`] and may take only leaf locks. It may still be called once after its watch has ended.
 
 use std::sync::{
     Arc,
@@ -79,15 +79,25 @@ impl WaitQueue {
         if self.0.count.load(Ordering::Relaxed) == 0 {
             return;
         }
+        // Not under the lock: who is woken may run at once, on this processor, and is about to end its watch.
+        for (waker, hit) in self.hit(ready) {
+            waker.wake(hit);
+        }
+    }
+
+    /// Who is to be woken.
+    fn hit(&self, ready: Events) -> Vec<(Arc<dyn Wake>, Events)> {
         let mut exclusive_done = false;
+        let mut hits = Vec::new();
         for entry in self.0.waiters.lock().iter() {
             let hit = entry.interest & ready;
             if hit.is_empty() || (entry.exclusive && exclusive_done) {
                 continue;
             }
             exclusive_done |= entry.exclusive;
-            entry.waker.wake(hit);
+            hits.push((Arc::clone(&entry.waker), hit));
         }
+        hits
     }
 
     /// Adds `watch` to this queue until the watch is dropped.

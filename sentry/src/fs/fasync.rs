@@ -1,8 +1,8 @@
 //! `O_ASYNC`: a signal when a pipe or socket becomes ready (`F_SETOWN` in fcntl(2), `fs/fcntl.c`); `SIGURG`, which whoever
 //! owns a socket gets without asking.
 //!
-//! A file with the flag has a [`Watch`] on itself whose waker sends the signal. It runs under the queue's lock and takes the
-//! task tree's: so it is only offered for files whose queues are never touched with the tree locked.
+//! A file with the flag has a [`Watch`] on itself whose waker sends the signal. It runs under the locks of whoever wakes and takes
+//! the task tree's: so it is only offered for files whose queues are never touched with the tree locked.
 
 use std::sync::{Arc, Weak};
 

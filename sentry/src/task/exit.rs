@@ -8,7 +8,7 @@ use super::{
     Pid, Task, ThreadCx,
     tree::{TaskTree, Zombie},
     usermem::UserMemory,
-    wait::{self, ExitStatus},
+    wait::{self, ExitStatus, Told},
 };
 use crate::{
     signal::{SIGCONT, SIGHUP, SIGKILL, info::SigInfo, send},
@@ -138,12 +138,12 @@ fn leave_tree(task: &Arc<Task>, status: ExitStatus) {
         process.zombie = Some(zombie);
         process.stop_report = None;
     }
-    let reparented = reparent_children(&mut tree, pid);
+    let mut told = Vec::new();
+    let reparented = reparent_children(&mut tree, pid, &mut told);
     let hang_up = end_session_or_orphan_groups(&mut tree, pid, &reparented);
-    if wait::report_exit(&mut tree, pid) {
-        tree.remove_process(pid);
-    }
+    told.extend(wait::report_exit(&mut tree, pid));
     drop(tree);
+    told.into_iter().for_each(Told::wake);
     if let Some(tty) = hang_up {
         tty.hang_up();
     }
@@ -169,8 +169,8 @@ fn signal_death_to_children(tree: &TaskTree, task: &Task) {
     }
 }
 
-/// Gives the children of `pid` to its reaper. Zombies among them that the reaper ignores go at once.
-fn reparent_children(tree: &mut TaskTree, pid: Pid) -> Vec<Pid> {
+/// Gives the children of `pid` to its reaper. Zombies among them that the reaper ignores go at once; of others it is told.
+fn reparent_children(tree: &mut TaskTree, pid: Pid, told: &mut Vec<Told>) -> Vec<Pid> {
     let children: Vec<Pid> =
         tree.process(pid).map(|p| p.children.iter().copied().collect()).unwrap_or_default();
     if children.is_empty() {
@@ -189,8 +189,8 @@ fn reparent_children(tree: &mut TaskTree, pid: Pid) -> Vec<Pid> {
         if let Some(new_parent) = tree.process_mut(reaper) {
             new_parent.children.insert(child);
         }
-        if is_zombie && wait::report_exit(tree, child) {
-            tree.remove_process(child);
+        if is_zombie {
+            told.extend(wait::report_exit(tree, child));
         }
     }
     if let Some(process) = tree.process_mut(pid) {

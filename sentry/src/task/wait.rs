@@ -5,7 +5,7 @@ use std::time::Duration;
 use linux_abi::{Errno, Result};
 
 use super::{
-    Pid, Task,
+    Pid, Task, ThreadGroup,
     tree::{Process, StopReport, TaskTree, Zombie},
 };
 use crate::{
@@ -281,14 +281,33 @@ pub(crate) fn report_stop(tree: &mut TaskTree, pid: Pid, report: StopReport, uid
     group.child_events.wake(Events::IN);
 }
 
-/// Tells the parent of the zombie `pid` about it, with the tree locked (`do_notify_parent`). Returns whether the parent does not
-/// want to wait for it, so that it can go at once.
-pub(crate) fn report_exit(tree: &mut TaskTree, pid: Pid) -> bool {
-    let Some(process) = tree.process(pid) else { return false };
-    let (Some(zombie), signo) = (process.zombie, process.exit_signal) else { return false };
-    let exit_group = std::sync::Arc::clone(&process.group);
+/// Who is to be woken when a process has ended. Not under the tree's lock: whoever wakes wants it first.
+pub(crate) struct Told {
+    parent: std::sync::Arc<ThreadGroup>,
+    ended: std::sync::Arc<ThreadGroup>,
+}
+
+impl Told {
+    /// Wakes them.
+    pub(crate) fn wake(self) {
+        self.parent.child_events.wake(Events::IN);
+        self.ended.exit_events.wake(Events::IN | Events::RDNORM);
+    }
+}
+
+/// Tells the parent of the zombie `pid` about it, with the tree locked (`do_notify_parent`), and removes the zombie if the parent
+/// does not want to wait for it.
+pub(crate) fn report_exit(tree: &mut TaskTree, pid: Pid) -> Option<Told> {
+    let process = tree.process(pid)?;
+    let (zombie, signo) = (process.zombie?, process.exit_signal);
+    let ended = std::sync::Arc::clone(&process.group);
     let parent_pid = process.parent;
-    let Some(parent) = tree.process(parent_pid) else { return parent_pid == 0 };
+    let Some(parent) = tree.process(parent_pid) else {
+        if parent_pid == 0 {
+            tree.remove_process(pid);
+        }
+        return None;
+    };
     let group = std::sync::Arc::clone(&parent.group);
     let threads = tree.threads_of(parent_pid);
     let mut unwanted = false;
@@ -302,7 +321,8 @@ pub(crate) fn report_exit(tree: &mut TaskTree, pid: Pid) -> bool {
         let fields = Fields::Child { pid, uid: zombie.uid, status, utime: ticks, stime: 0 };
         send::queue_to_group(&group, &threads, SigInfo { signo, errno: 0, code, fields });
     }
-    group.child_events.wake(Events::IN);
-    exit_group.exit_events.wake(Events::IN | Events::RDNORM);
-    unwanted
+    if unwanted {
+        tree.remove_process(pid);
+    }
+    Some(Told { parent: group, ended })
 }
