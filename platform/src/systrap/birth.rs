@@ -30,7 +30,7 @@ use super::{
     pace::Pace,
     patch::Patches,
     slot::Slot,
-    space::Space,
+    space::{Idle, Space},
     unit::{Unit, lock},
 };
 use crate::{Errno, PageRange, Prot};
@@ -47,6 +47,8 @@ const IOVEC: usize = slot::DATA + 64;
 const BYTE: usize = slot::DATA + 80;
 const CONTROL: usize = slot::DATA + 128;
 const CONTROL_LEN: u64 = 64;
+/// Where a slot keeps the processor time that its host thread had used before it became this guest thread.
+pub(super) const START_TIME: usize = slot::DATA + 0x280;
 
 /// The operation that receives descriptors which the sentry has sent already.
 pub(super) fn receive(slot: &Slot) -> Op {
@@ -110,6 +112,7 @@ impl Birth {
         let (ours, theirs) = pair()?;
         let nonce = shared.next_serial();
         slot.prepare(shared.features, nonce);
+        slot.set_words(START_TIME, &[0, 0]);
         let frame =
             frame.map_or(Frame::made_up(&shared.xstate), |frame| frame.copy(at, &slot, &shared.xstate));
 
@@ -177,6 +180,9 @@ impl Birth {
 
 /// A new thread of the process of `parent`, which is stopped in `frame`: its thread number, stub and frame.
 pub(super) fn thread(space: &Space, parent: &mut Stub, frame: &Frame) -> Result<(i32, Stub, Frame), Errno> {
+    if let Some(again) = again(space, parent, frame) {
+        return Ok(again);
+    }
     let shared = &space.shared;
     let _files = lock(&space.files);
     let mut ops = Vec::new();
@@ -193,6 +199,7 @@ pub(super) fn thread(space: &Space, parent: &mut Stub, frame: &Frame) -> Result<
         }
     };
     slot.prepare(shared.features, 0);
+    slot.set_words(START_TIME, &[0, 0]);
     let born = frame.copy(&parent.slot, &slot, &shared.xstate);
     slot.reply().store(word::EMPTY, Ordering::Release);
     ops.push(clone(THREAD_FLAGS, slot.guest(born.stack_below())));
@@ -203,12 +210,7 @@ pub(super) fn thread(space: &Space, parent: &mut Stub, frame: &Frame) -> Result<
         space.add_unit(unit);
     }
     let tid = results.get(ops.len() - 1).and_then(|tid| i32::try_from(tid).map_err(|_| Errno::EAGAIN));
-    // Only a thread of this process may be taken for this thread.
-    let tid = tid.and_then(|tid| match space.with_pid(|pid| host::process::tgkill(pid, tid, 0)) {
-        Ok(Ok(())) => Ok(tid),
-        _ => Err(Errno::EAGAIN),
-    });
-    match tid {
+    match tid.and_then(|tid| if is_ours(space, tid) { Ok(tid) } else { Err(Errno::EAGAIN) }) {
         Ok(tid) => {
             space.threads.fetch_add(1, Ordering::Relaxed);
             Ok((tid, Stub::waiting(slot, tid, Some(&parent.pace), Vec::new()), born))
@@ -220,6 +222,30 @@ pub(super) fn thread(space: &Space, parent: &mut Stub, frame: &Frame) -> Result<
             Err(error)
         }
     }
+}
+
+/// Only a thread of this process may be taken for this thread.
+fn is_ours(space: &Space, tid: i32) -> bool {
+    matches!(space.with_pid(|pid| host::process::tgkill(pid, tid, 0)), Ok(Ok(())))
+}
+
+/// Makes the new thread of one that waits in its slot, as [`thread`].
+fn again(space: &Space, parent: &mut Stub, frame: &Frame) -> Option<(i32, Stub, Frame)> {
+    let Idle { tid, slot, pace } = space.take_idle()?;
+    // What the parent has asked for must have happened before the child looks.
+    if !is_ours(space, tid) || parent.run_waiting(space).is_err() {
+        return None;
+    }
+    slot.prepare(space.shared.features, 0);
+    let born = frame.copy(&parent.slot, &slot, &space.shared.xstate);
+    space.threads.fetch_add(1, Ordering::Relaxed);
+    let first = vec![thread_clock(slot.guest(START_TIME))];
+    Some((tid, Stub::waiting(slot, tid, Some(&pace), first), born))
+}
+
+/// The operation that writes the thread's processor time to `at`.
+pub(super) fn thread_clock(at: u64) -> Op {
+    Op::new(libc::SYS_clock_gettime, [libc::CLOCK_THREAD_CPUTIME_ID.cast_unsigned().into(), at, 0, 0, 0, 0])
 }
 
 /// A new private socket of a process: our end and its end.

@@ -19,10 +19,11 @@ use super::{
     kick::Kicker,
     layout::{REGION, REGION_LEN, TASK_END, THUNKS, VDSO, event, feature, slot},
     ops::Op,
+    pace::Pace,
     patch::Repair,
     reaper::REST,
     site::Site,
-    space::Space,
+    space::{Idle, Space},
     unit::lock,
 };
 use crate::{
@@ -118,6 +119,19 @@ impl SystrapContext {
             let born = birth.complete(own, &results, Some(&context.stub.pace), patches)?;
             Ok(SystrapContext::first(born))
         })
+    }
+
+    /// Leaves the host thread where it is, for another guest thread. `false`: it has to end.
+    ///
+    /// Not one that is stopped in a patched call: there kicks are not blocked, and the frame of one that is on its way would
+    /// come to lie where the next guest thread's is made.
+    fn park(&mut self) -> bool {
+        let thread = || Idle {
+            tid: self.tid,
+            slot: self.stub.slot.clone(),
+            pace: Pace::new(self.tid, Some(&self.stub.pace)),
+        };
+        !self.fast && self.own.shared.may_park && self.stub.is_at_rest() && self.own.keep(thread())
     }
 
     /// Runs one operation.
@@ -603,18 +617,20 @@ impl Context for SystrapContext {
     }
 
     fn cpu_time(&mut self) -> Duration {
-        /// `CLOCK_THREAD_CPUTIME_ID`.
-        const THREAD: u64 = 3;
-        let at = self.stub.slot.guest(slot::DATA);
-        let clock = Op::new(libc::SYS_clock_gettime, [THREAD, at, 0, 0, 0, 0]);
-        if self.op(clock).is_err() {
+        if self.op(birth::thread_clock(self.stub.slot.guest(slot::DATA))).is_err() {
             return Duration::ZERO;
         }
-        let mut time = [0; 2];
-        self.stub.slot.get_words(slot::DATA, &mut time);
-        let [seconds, nanos] = time;
-        // Out of a slot: an allegation, though about the guest's own time.
-        Duration::new(seconds.min(u64::from(u32::MAX)), u32::try_from(nanos).unwrap_or(0).min(999_999_999))
+        let [now, start] = [slot::DATA, birth::START_TIME].map(|at| {
+            let mut time = [0; 2];
+            self.stub.slot.get_words(at, &mut time);
+            let [seconds, nanos] = time;
+            // Out of a slot: an allegation, though about the guest's own time.
+            Duration::new(
+                seconds.min(u64::from(u32::MAX)),
+                u32::try_from(nanos).unwrap_or(0).min(999_999_999),
+            )
+        });
+        now.saturating_sub(start)
     }
 }
 
@@ -626,8 +642,10 @@ impl Drop for SystrapContext {
             self.own.kill();
         } else if !self.leader {
             // The first thread stays where it is: without it, the memory has no process number any more.
-            self.stub.exit(&self.own);
-            self.own.leave_slot(&self.stub.slot);
+            if !self.park() {
+                self.stub.exit(&self.own);
+                self.own.leave_slot(&self.stub.slot);
+            }
         }
     }
 }

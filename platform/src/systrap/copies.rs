@@ -176,6 +176,11 @@ impl Copies {
         }
     }
 
+    /// Whether writes wait.
+    pub(super) fn has_writes(&self) -> bool {
+        !self.writes.is_empty()
+    }
+
     /// The writes, to be run with the next hand-over, before anything else can change the memory.
     pub(super) fn take_writes(&mut self) -> impl Iterator<Item = Op> {
         self.used = 0;

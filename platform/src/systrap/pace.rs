@@ -88,6 +88,15 @@ impl Cpus {
         }
     }
 
+    /// Sends a stub that is about to be killed to another processor, if no guest needs that one: taking a memory down takes
+    /// long, and the guest that waits for the end goes on here.
+    pub(super) fn release(&self, tid: i32) {
+        if self.count > 1 && self.guests.load(Ordering::Relaxed) + 1 < self.count {
+            // One that cannot be moved dies where it is.
+            let _ = process::set_affinity(tid, &self.all.without(cpu::current()));
+        }
+    }
+
     /// A processor on which no guest of this sandbox is at home.
     fn empty(&self) -> Option<u32> {
         (0..)

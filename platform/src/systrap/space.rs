@@ -12,6 +12,7 @@ use std::{
 
 use super::{
     deferred::Mappings,
+    pace::Pace,
     patch::{Hints, Patches},
     reaper::Shared,
     slot::Slot,
@@ -19,9 +20,20 @@ use super::{
 };
 use crate::{AccessFault, AddressSpace, Gone, UserAddr};
 
+/// The most host threads of a process that wait to be used again.
+const MAX_IDLE: usize = 4;
+
+/// A host thread that waits in its slot to become another guest thread: to end one and start one costs more.
+#[derive(Debug)]
+pub(super) struct Idle {
+    pub(super) tid: i32,
+    pub(super) slot: Slot,
+    pub(super) pace: Pace,
+}
+
 /// A stub process.
 ///
-/// Lock order: `files`, then `units`, then `alive`; `patches`, then `running`.
+/// Lock order: `files`, then `units`, then `alive`; `patches`, then `running`. `idle` is a leaf.
 #[derive(Debug)]
 pub(super) struct Space {
     pub(super) shared: Arc<Shared>,
@@ -40,6 +52,8 @@ pub(super) struct Space {
     /// How many contexts there are.
     pub(super) threads: AtomicUsize,
     pub(super) mappings: Mappings,
+    /// Host threads whose guest threads have ended.
+    idle: Mutex<Vec<Idle>>,
     pub(super) patches: Mutex<Patches>,
     pub(super) hints: Hints,
     /// By slot: whether the thread there runs guest code.
@@ -66,6 +80,7 @@ impl Space {
             files: Mutex::new(()),
             threads: AtomicUsize::new(1),
             mappings,
+            idle: Mutex::default(),
             hints: Hints::of(&patches),
             patches: Mutex::new(patches),
             running: Mutex::default(),
@@ -129,6 +144,21 @@ impl Space {
         }
     }
 
+    /// Keeps a host thread that waits in its slot. `false`: there are enough.
+    pub(super) fn keep(&self, thread: Idle) -> bool {
+        let mut idle = lock(&self.idle);
+        let room = idle.len() < MAX_IDLE;
+        if room {
+            idle.push(thread);
+        }
+        room
+    }
+
+    /// A host thread that waits in its slot: the one that came last, whose memory is warm.
+    pub(super) fn take_idle(&self) -> Option<Idle> {
+        lock(&self.idle).pop()
+    }
+
     /// Adds a unit that the process has mapped.
     pub(super) fn add_unit(&self, unit: Unit) {
         let mut units = lock(&self.units);
@@ -175,7 +205,10 @@ impl AddressSpace for Space {
     fn kill(&self) {
         if !self.killed.swap(true, Ordering::Relaxed) {
             // An error means that it has ended already.
-            let _ = self.with_pid(|pid| host::process::kill(pid, libc::SIGKILL));
+            let _ = self.with_pid(|pid| {
+                self.shared.cpus.release(pid);
+                host::process::kill(pid, libc::SIGKILL)
+            });
         }
     }
 }
