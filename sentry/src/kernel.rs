@@ -82,6 +82,8 @@ pub struct Kernel {
     pub tracees: std::sync::atomic::AtomicUsize,
     /// System V IPC.
     pub ipc: crate::ipc::Ipc,
+    /// Requests of asynchronous input and output.
+    pub aio: Arc<crate::aio::Usage>,
     /// POSIX message queues.
     pub mqueue: Arc<MqueueFs>,
     /// Sockets and interfaces.
@@ -192,6 +194,7 @@ impl Kernel {
             pipefs: PipeFs::new(PipePages::of_memory(memory)),
             tracees: std::sync::atomic::AtomicUsize::new(0),
             ipc: crate::ipc::Ipc::default(),
+            aio: Arc::default(),
             mqueue: MqueueFs::new(MQUEUE_DEV, memory),
             net: crate::net::NetNs::with_memory(memory),
             started: Instant::now(),

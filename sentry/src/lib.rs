@@ -7,6 +7,7 @@
 //! `task/block.rs` sleeps; no lock is held while sleeping or while the guest runs.
 #![forbid(unsafe_code)]
 
+pub mod aio;
 pub mod boot;
 pub mod bpf;
 pub mod credentials;

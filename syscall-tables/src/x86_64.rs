@@ -226,11 +226,11 @@ macro_rules! x86_64 {
             203  sched_setaffinity       (pid: Pid, len: u32, mask: InCpuSet(len))                       => partial "kept and shown but without effect";
             204  sched_getaffinity       (pid: Pid, len: u32, mask: OutCpuSet(len))                      => full;
             205  set_thread_area         (u_info: Ptr)                                                   => never(ENOSYS) "32-bit only; use arch_prctl";
-            206  io_setup                (nr_events: u32, ctxp: Ptr)                                     => not_yet(ENOSYS);
-            207  io_destroy              (ctx: Hex)                                                      => not_yet(ENOSYS);
-            208  io_getevents            (ctx: Hex, min_nr: i64, nr: i64, events: Ptr, timeout: InStruct(Timespec)) => not_yet(ENOSYS);
-            209  io_submit               (ctx: Hex, nr: i64, iocbpp: Ptr)                                => not_yet(ENOSYS);
-            210  io_cancel               (ctx: Hex, iocb: Ptr, result: Ptr)                              => not_yet(ENOSYS);
+            206  io_setup                (nr_events: u32, ctxp: Ptr)                                     => full;
+            207  io_destroy              (ctx: Hex)                                                      => full;
+            208  io_getevents            (ctx: Hex, min_nr: i64, nr: i64, events: Ptr, timeout: InStruct(Timespec)) => full;
+            209  io_submit               (ctx: Hex, nr: i64, iocbpp: Ptr)                                => full;
+            210  io_cancel               (ctx: Hex, iocb: Ptr, result: Ptr)                              => full;
             211  get_thread_area         (u_info: Ptr)                                                   => never(ENOSYS) "32-bit only; use arch_prctl";
             212  lookup_dcookie          (cookie: u64, buf: Ptr, len: usize)                             => never(ENOSYS) "removed from Linux";
             213  epoll_create            (size: i32)                                                     => full;
@@ -353,7 +353,7 @@ macro_rules! x86_64 {
             330  pkey_alloc              (flags: u64, access_rights: u64)                                => not_yet(ENOSPC);
             331  pkey_free               (pkey: i32)                                                     => not_yet(EINVAL);
             332  statx                   (dirfd: DirFd, path: Path, flags: Flags(At), mask: Flags(Statx), buf: OutStruct(Statx)) => full;
-            333  io_pgetevents           (ctx: Hex, min_nr: i64, nr: i64, events: Ptr, timeout: InStruct(Timespec), sig: InStruct(SigSetArg)) => not_yet(ENOSYS);
+            333  io_pgetevents           (ctx: Hex, min_nr: i64, nr: i64, events: Ptr, timeout: InStruct(Timespec), sig: InStruct(SigSetArg)) => full;
             334  rseq                    (rseq: Ptr, len: Hex32, flags: Flags(Rseq), sig: Hex32)           => partial "only where the platform can register the area with the host";
             335  uretprobe               ()                                                              => never(ENOSYS) "for the kernel's own probes";
             336  uprobe                  ()                                                              => never(ENXIO) "for the kernel's own probes";

@@ -13,6 +13,7 @@
 mod uapi;
 
 pub mod addr;
+pub mod aio;
 pub mod auxv;
 pub mod capability;
 pub mod errno;

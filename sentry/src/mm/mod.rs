@@ -47,6 +47,8 @@ pub struct Mm {
     users: AtomicUsize,
     /// Identity, for futex keys.
     id: u64,
+    /// Asynchronous input and output.
+    pub aio: crate::aio::Contexts,
 }
 
 /// What changes under the lock.
@@ -110,6 +112,7 @@ impl Mm {
             state: Mutex::new(state),
             users: AtomicUsize::new(1),
             id: NEXT.fetch_add(1, Ordering::Relaxed),
+            aio: crate::aio::Contexts::default(),
         };
         {
             let mut state = mm.state.lock();

@@ -2,6 +2,7 @@
 
 pub(super) use super::{
     access::{access, faccessat, faccessat2},
+    aio::{io_cancel, io_destroy, io_getevents, io_pgetevents, io_setup, io_submit},
     chmod::{chmod, chown, fchmod, fchmodat, fchmodat2, fchown, fchownat, lchown},
     close::{close, close_range},
     credentials::{

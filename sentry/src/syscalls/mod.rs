@@ -7,6 +7,7 @@
 mod handlers;
 
 pub mod access;
+pub mod aio;
 pub mod chmod;
 pub mod close;
 pub mod credentials;

@@ -157,7 +157,7 @@ pub fn pwritev2(
 const USER_END: u64 = 0x7fff_ffff_f000;
 
 /// One buffer, which must lie in user space as a whole even if less of it is used (`access_ok`).
-fn one(addr: UserAddr, len: usize) -> Result<Segment> {
+pub(super) fn one(addr: UserAddr, len: usize) -> Result<Segment> {
     addr.checked_add(len as u64).filter(|end| end.0 <= USER_END).ok_or(Errno::EFAULT)?;
     Ok(Segment { addr, len: len.min(MAX_RW_COUNT) })
 }
@@ -171,7 +171,7 @@ fn seekable_at(file: &File, at: At) -> Result<()> {
 }
 
 /// Reads into guest memory, waiting if there is nothing yet.
-fn read_into(
+pub(super) fn read_into(
     cx: &mut ThreadCx,
     file: &Arc<File>,
     segments: &[Segment],
@@ -237,7 +237,7 @@ pub(super) fn write_once(task: &Task, file: &File, source: &mut dyn Source, at: 
 }
 
 /// Writes from guest memory, waiting while there is no room; streams go on until all is written.
-fn write_from(
+pub(super) fn write_from(
     cx: &mut ThreadCx,
     file: &Arc<File>,
     segments: &[Segment],

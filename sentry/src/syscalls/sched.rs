@@ -342,15 +342,7 @@ fn io_who(which: i32) -> Result<Who> {
 /// ioprio_set(2).
 pub fn ioprio_set(cx: &mut ThreadCx, which: i32, who: i32, priority: i32) -> Result<()> {
     let priority = u32::try_from(priority).map_err(|_| Errno::EINVAL)?;
-    let level = priority & 7;
-    match priority >> IOPRIO_CLASS_SHIFT {
-        IOPRIO_CLASS_RT if !cx.task.capable(Caps::SYS_NICE) && !cx.task.capable(Caps::SYS_ADMIN) => {
-            return Err(Errno::EPERM);
-        }
-        IOPRIO_CLASS_RT | IOPRIO_CLASS_BE | IOPRIO_CLASS_IDLE => {}
-        IOPRIO_CLASS_NONE if level == 0 => {}
-        _ => return Err(Errno::EINVAL),
-    }
+    check_io_priority(cx, priority)?;
     for task in chosen(cx, &io_who(which)?, who)? {
         let (mine, theirs) = (cx.task.creds(), task.creds());
         if theirs.ruid != mine.euid && theirs.ruid != mine.ruid && !mine.capable(Caps::SYS_NICE) {
@@ -359,6 +351,21 @@ pub fn ioprio_set(cx: &mut ThreadCx, which: i32, who: i32, priority: i32) -> Res
         task.scheduling.lock().io_priority = priority;
     }
     Ok(())
+}
+
+/// Whether the caller may use this priority (`ioprio_check_cap`).
+///
+/// # Errors
+/// `EINVAL`, `EPERM`.
+pub(super) fn check_io_priority(cx: &ThreadCx, priority: u32) -> Result<()> {
+    match priority >> IOPRIO_CLASS_SHIFT {
+        IOPRIO_CLASS_RT if !cx.task.capable(Caps::SYS_NICE) && !cx.task.capable(Caps::SYS_ADMIN) => {
+            Err(Errno::EPERM)
+        }
+        IOPRIO_CLASS_RT | IOPRIO_CLASS_BE | IOPRIO_CLASS_IDLE => Ok(()),
+        IOPRIO_CLASS_NONE if priority & 7 == 0 => Ok(()),
+        _ => Err(Errno::EINVAL),
+    }
 }
 
 /// ioprio_get(2): of the chosen, the highest priority.

@@ -151,7 +151,7 @@ static SYS: &[Entry] = &[
 
 static SYS_FS: &[Entry] = &[
     constant!("aio-max-nr", "65536"),
-    constant!("aio-nr", "0"),
+    sysctl("aio-nr", |kernel| format!("{}\n", kernel.aio.get()).into_bytes()),
     directory("epoll", &[constant!("max_user_watches", "1048576")]),
     constant!("file-max", "1048576"),
     constant!("file-nr", "1024\t0\t1048576"),
