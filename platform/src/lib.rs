@@ -499,6 +499,12 @@ pub trait Context: Send {
     fn set_rseq(&mut self, _area: Option<(UserAddr, u32, u32)>) -> Result<(), Errno> {
         Err(Errno::ENOSYS)
     }
+
+    /// For a thread that leaves memory which others go on using: ends its rseq(2) registration, and only then writes zero to
+    /// `clear`, because whoever sees that may free the memory. Failures do not matter (`mm_release` in Linux).
+    fn release(&mut self, clear: Option<UserAddr>) {
+        let _ = clear.map(|at| self.write(at, &[0; 4]));
+    }
 }
 
 /// Interrupts a guest thread.

@@ -354,7 +354,7 @@ macro_rules! x86_64 {
             331  pkey_free               (pkey: i32)                                                     => not_yet(EINVAL);
             332  statx                   (dirfd: DirFd, path: Path, flags: Flags(At), mask: Flags(Statx), buf: OutStruct(Statx)) => full;
             333  io_pgetevents           (ctx: Hex, min_nr: i64, nr: i64, events: Ptr, timeout: InStruct(Timespec), sig: InStruct(SigSetArg)) => full;
-            334  rseq                    (rseq: Ptr, len: Hex32, flags: Flags(Rseq), sig: Hex32)           => partial "only where the platform can register the area with the host";
+            334  rseq                    (rseq: Ptr, len: Hex32, flags: Flags(Rseq), sig: Hex32)           => partial "the processor it tells is the host thread's, whatever mask sched_setaffinity set";
             335  uretprobe               ()                                                              => never(ENOSYS) "for the kernel's own probes";
             336  uprobe                  ()                                                              => never(ENXIO) "for the kernel's own probes";
             424  pidfd_send_signal       (pidfd: Fd, sig: SigNo, info: InStruct(SigInfo), flags: u32)    => full;

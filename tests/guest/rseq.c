@@ -57,6 +57,22 @@ TEST(each_thread_has_its_own)
 	CHECK(r != mine);
 }
 
+/* The stack of a thread that has ended is unmapped at once, and its area with it: nobody may look there any more. */
+TEST(area_goes_with_its_thread)
+{
+	pthread_attr_t attr;
+	area();
+	CHECK_EQ(pthread_attr_init(&attr), 0);
+	CHECK_EQ(pthread_attr_setstacksize(&attr, 64 << 20), 0);
+	for (int i = 0; i < 300; i++) {
+		pthread_t t;
+		void *r;
+		CHECK_EQ(pthread_create(&t, &attr, thread_area, NULL), 0);
+		CHECK_EQ(pthread_join(t, &r), 0);
+		CHECK(r != NULL);
+	}
+}
+
 TEST(registration_rules)
 {
 	static struct rseq other __attribute__((aligned(32)));

@@ -248,6 +248,12 @@ impl Context for PtraceContext {
         self.rest().map_or(Duration::ZERO, Context::cpu_time)
     }
 
+    fn release(&mut self, clear: Option<UserAddr>) {
+        if let Ok(inner) = self.rest() {
+            inner.release(clear);
+        }
+    }
+
     fn set_rseq(&mut self, area: Option<(UserAddr, u32, u32)>) -> Result<(), Errno> {
         self.rest().map_err(|Gone| Errno::ESRCH)?.set_rseq(area)
     }

@@ -63,6 +63,8 @@ pub(crate) struct SystrapContext {
     pub(super) kicker: Arc<Kicker>,
     /// FS and GS bases that the host thread has.
     bases: (u64, u64),
+    /// The guest's rseq area, if the host watches it for this thread: address, length, signature.
+    rseq: Option<(UserAddr, u32, u32)>,
     /// A call site to patch.
     pub(super) candidate: Option<Site>,
     /// Where the last patched call returns to, for the guest and in its thunk.
@@ -83,6 +85,7 @@ impl SystrapContext {
             space: Arc::clone(space) as Arc<dyn AddressSpace>,
             kicker: Arc::new(Kicker::new(space, tid, stub.slot.clone())),
             bases: (0, 0),
+            rseq: None,
             candidate: None,
             thunk: (0, 0),
             running: space.enter_thread(&stub.slot),
@@ -117,7 +120,9 @@ impl SystrapContext {
             let results = context.stub.run(own, &birth.ops).map_err(|_| Errno::EAGAIN)?;
             drop(files);
             let born = birth.complete(own, &results, Some(&context.stub.pace), patches)?;
-            Ok(SystrapContext::first(born))
+            let mut child = SystrapContext::first(born);
+            child.rseq = context.rseq;
+            Ok(child)
         })
     }
 
@@ -131,7 +136,11 @@ impl SystrapContext {
             slot: self.stub.slot.clone(),
             pace: Pace::new(self.tid, Some(&self.stub.pace)),
         };
-        !self.fast && self.own.shared.may_park && self.stub.is_at_rest() && self.own.keep(thread())
+        !self.fast
+            && self.rseq.is_none()
+            && self.own.shared.may_park
+            && self.stub.is_at_rest()
+            && self.own.keep(thread())
     }
 
     /// Runs one operation.
@@ -611,6 +620,9 @@ impl Context for SystrapContext {
         self.forget_patches();
         self.frame.set_extended_state(&self.stub.slot, &self.own.shared.xstate, &[]);
         self.own.mappings.reset();
+        if let Some(area) = self.rseq.take() {
+            self.soon(rseq(area, RSEQ_UNREGISTER))?;
+        }
         let high = REGION + REGION_LEN;
         self.soon(Op::munmap(0, REGION))?;
         self.soon(Op::munmap(high, TASK_END - high))
@@ -632,6 +644,54 @@ impl Context for SystrapContext {
         });
         now.saturating_sub(start)
     }
+
+    fn set_rseq(&mut self, area: Option<(UserAddr, u32, u32)>) -> Result<(), Errno> {
+        let shared = Arc::clone(&self.own.shared);
+        let op = match (area, self.rseq) {
+            (Some(new), _) => rseq(new, 0),
+            (None, Some(old)) => rseq(old, RSEQ_UNREGISTER),
+            (None, None) => return Err(Errno::EINVAL),
+        };
+        // The host refuses a sound area only if it has no rseq at all, and then it refuses the first already.
+        if area.is_some_and(|(at, ..)| at.0 < TASK_END)
+            && shared.has_rseq.load(Ordering::Relaxed)
+            && self.may_defer(1)
+        {
+            self.stub.deferred.push(op);
+        } else {
+            self.op(op).map_err(|error| match error {
+                MapError::Refused(errno) => errno,
+                MapError::Gone => Errno::ESRCH,
+            })?;
+            shared.has_rseq.store(true, Ordering::Relaxed);
+        }
+        self.rseq = area;
+        Ok(())
+    }
+
+    fn release(&mut self, clear: Option<UserAddr>) {
+        let Some(area) = self.rseq else {
+            let _ = clear.map(|at| self.write(at, &[0; 4]));
+            return;
+        };
+        let mut ops = vec![rseq(area, RSEQ_UNREGISTER)];
+        if let Some(at) = clear {
+            let zeros = self.stub.copies.store(&self.stub.slot, &[0; 4]);
+            ops.extend(zeros.map(|zeros| Op::copy(at.0, zeros, 4)));
+            self.stub.copies.changed(at.0, 4);
+        }
+        if self.stub.run(&self.own, &ops).is_ok_and(|results| results.get(0).is_ok()) {
+            self.rseq = None;
+        }
+    }
+}
+
+/// `RSEQ_FLAG_UNREGISTER`.
+const RSEQ_UNREGISTER: u64 = 1;
+
+/// rseq(2).
+fn rseq((at, len, signature): (UserAddr, u32, u32), flags: u64) -> Op {
+    Op::new(libc::SYS_rseq, [at.0, len.into(), flags, signature.into(), 0, 0])
 }
 
 impl Drop for SystrapContext {

@@ -102,6 +102,8 @@ pub(super) struct Shared {
     pub(super) cpus: Cpus,
     /// Whether changes may be deferred: the host does not refuse memory that a guest may have.
     pub(super) may_defer: bool,
+    /// Whether the host has taken an rseq area.
+    pub(super) has_rseq: AtomicBool,
     /// Whether host threads may wait for another guest thread. A traced one belongs to the sentry thread that traced it.
     pub(super) may_park: bool,
     pub(super) addresses: Arc<Mutex<UnitAddresses>>,
@@ -122,6 +124,7 @@ impl Shared {
             cpus: Cpus::new(),
             // A traced thread cannot run what somebody else wants to have run.
             may_defer: matches!(running, Running::Handled) && host::process::memory_is_unlimited(),
+            has_rseq: AtomicBool::new(false),
             may_park: matches!(running, Running::Handled),
             addresses: Arc::new(Mutex::new(UnitAddresses::new())),
             group,

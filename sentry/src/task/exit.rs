@@ -7,7 +7,6 @@ use linux_abi::UserAddr;
 use super::{
     Pid, Task, ThreadCx,
     tree::{TaskTree, Zombie},
-    usermem::UserMemory,
     wait::{self, ExitStatus, Told},
 };
 use crate::{
@@ -74,18 +73,17 @@ impl ThreadCx {
         }
     }
 
-    /// What must be written into guest memory before it goes: robust futexes, `clear_child_tid`; then lets go of it. Also the
+    /// What must be written into guest memory before it goes: robust futexes, `clear_child_tid`; then lets go of it, the host's
+    /// view of rseq included. Also the
     /// first half of execve (`exec_mm_release`).
     pub(crate) fn release_memory(&mut self) {
         crate::task::futex::exit_robust_list(self);
         let clear = self.task.clear_child_tid.swap(0, Ordering::Relaxed);
-        if clear != 0
-            && let Ok(mm) = self.task.mm()
-        {
-            // Only if somebody else may look: otherwise Linux skips it too.
-            if mm.users() > 1 && self.write_obj(UserAddr(clear), &0u32).is_ok() {
-                let space = Arc::clone(&mm.space);
-                let _ = space;
+        // Only if somebody else may look: otherwise Linux skips it too.
+        if self.task.mm().is_ok_and(|mm| mm.users() > 1) {
+            *self.task.rseq.lock() = None;
+            self.context.release((clear != 0).then_some(UserAddr(clear)));
+            if clear != 0 {
                 crate::task::futex::wake_address(&self.task, clear, 1);
             }
         }
