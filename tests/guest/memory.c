@@ -394,6 +394,32 @@ TEST(stack_ends_at_its_limit)
 	CHECK_EQ(wait_exit(pid), 1000 + SIGSEGV);
 }
 
+/* 250 MB of stack, with as much room below it. */
+HELPER(deep_stack)
+{
+	for (int i = 0; i < 64; i++)
+		CHECK_OK(mmap(NULL, 1 << 20, RW, ANON, -1, 0));
+	for (char *at = (char *)__builtin_frame_address(0), *end = at - (250L << 20); at > end; at -= 64 << 10)
+		*(volatile char *)at = 1;
+	return 0;
+}
+
+TEST(stack_has_the_room_its_limit_promises)
+{
+	struct rlimit r;
+	CHECK_OK(getrlimit(RLIMIT_STACK, &r));
+	if (r.rlim_max < 300UL << 20)
+		SKIP("the stack may not be so large");
+	r.rlim_cur = 300UL << 20;
+	pid_t pid = xfork();
+	if (pid == 0) {
+		setrlimit(RLIMIT_STACK, &r);
+		execl(self_exe, self_exe, "@deep_stack", NULL);
+		_exit(99);
+	}
+	CHECK_EQ(wait_exit(pid), 0);
+}
+
 TEST(growsdown_grows_and_keeps_its_distance)
 {
 	struct line l;

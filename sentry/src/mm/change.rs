@@ -7,6 +7,7 @@ use super::{
     MAX_MAP_COUNT, Mm,
     map::{Caller, MAP_FIXED},
     map_errno,
+    pending::Undo,
     vma::{Backing, VmaFlags},
 };
 use crate::limits::{RLIMIT_AS, RLIMIT_MEMLOCK};
@@ -88,6 +89,7 @@ impl Mm {
                 // The host may say no: the file may be open for less there, or be on a mount without execution.
                 context.finish().map_err(map_errno)?;
             }
+            state.pending.changes(Undo::Protect(piece, vma.prot));
             state.vmas.update(piece, |vma| vma.prot = prot);
         }
         if at < range.end() { Err(Errno::ENOMEM) } else { Ok(()) }

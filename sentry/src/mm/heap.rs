@@ -5,6 +5,7 @@ use platform::{Backing as HostBacking, Context, Prot};
 
 use super::{
     Mm, map_errno,
+    pending::Undo,
     vma::{Backing, Vma, VmaFlags},
 };
 use crate::limits::{Limits, RLIMIT_AS, RLIMIT_DATA};
@@ -66,6 +67,9 @@ impl Mm {
         }
         let prot = Prot::READ.with(Prot::WRITE);
         context.map(range, HostBacking::Anonymous { no_reserve: false }, prot).map_err(map_errno)?;
+        let old = state.brk;
+        state.pending.changes(Undo::Break(old));
+        state.pending.changes(Undo::Map(range));
         state.vmas.insert(Vma {
             range,
             prot,

@@ -7,6 +7,7 @@ use platform::{Backing as HostBacking, Context, Piece, Prot};
 
 use super::{
     MAX_MAP_COUNT, MMAP_MIN_ADDR, Mm, State, map_errno,
+    pending::Undo,
     vma::{Backing, SharedMemory, Vma, VmaFlags},
 };
 use crate::{
@@ -88,7 +89,7 @@ impl Mm {
             // Best effort, as in Linux.
             let _ = context.advise(range, if request.prot.has(Prot::WRITE) { 23 } else { 22 });
         } else {
-            state.pending.map(range);
+            state.pending.changes(Undo::Map(range));
         }
         state.vmas.remove(range);
         state.vmas.insert(vma);

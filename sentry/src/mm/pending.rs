@@ -10,7 +10,7 @@
 use std::thread::{self, ThreadId};
 
 use linux_abi::{Errno, PageRange, Result};
-use platform::Context;
+use platform::{Context, Prot};
 
 use super::{Mm, State, map_errno};
 
@@ -18,16 +18,27 @@ use super::{Mm, State, map_errno};
 #[derive(Clone, Default)]
 pub(super) struct Pending {
     freed: Vec<(ThreadId, PageRange)>,
-    mapped: Vec<(ThreadId, PageRange)>,
+    undo: Vec<(ThreadId, Undo)>,
+}
+
+/// How to take back a change that the host refused.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Undo {
+    /// A mapping was made there, where nothing was.
+    Map(PageRange),
+    /// The protection was this.
+    Protect(PageRange, Prot),
+    /// The program break was there.
+    Break(u64),
 }
 
 impl Pending {
     /// The calling thread begins to change something: all that it asked for before is done.
     pub(super) fn begin(&mut self) {
-        if !self.freed.is_empty() || !self.mapped.is_empty() {
+        if !self.freed.is_empty() || !self.undo.is_empty() {
             let me = thread::current().id();
             self.freed.retain(|(thread, _)| *thread != me);
-            self.mapped.retain(|(thread, _)| *thread != me);
+            self.undo.retain(|(thread, _)| *thread != me);
         }
     }
 
@@ -36,9 +47,9 @@ impl Pending {
         self.freed.push((thread::current().id(), range));
     }
 
-    /// A mapping is made, by the only change of this call.
-    pub(super) fn map(&mut self, range: PageRange) {
-        self.mapped.push((thread::current().id(), range));
+    /// Something changes that can be taken back. A call makes either only such changes, or none.
+    pub(super) fn changes(&mut self, undo: Undo) {
+        self.undo.push((thread::current().id(), undo));
     }
 
     /// What of `range` another thread is about to unmap, if anything.
@@ -53,10 +64,13 @@ impl Pending {
             .map(|(_, freed)| *freed)
     }
 
-    fn take_mapped(&mut self) -> Option<PageRange> {
+    /// What the calling thread's last call changed, the last change first.
+    fn take_undo(&mut self) -> Vec<Undo> {
         let me = thread::current().id();
-        let index = self.mapped.iter().position(|(thread, _)| *thread == me)?;
-        Some(self.mapped.swap_remove(index).1)
+        let mut mine: Vec<_> =
+            self.undo.extract_if(.., |(thread, _)| *thread == me).map(|(_, undo)| undo).collect();
+        mine.reverse();
+        mine
     }
 }
 
@@ -68,17 +82,35 @@ impl State {
 }
 
 impl Mm {
-    /// The host refused what the calling thread asked for last. If that was a mapping, it is forgotten, and whatever the host has
-    /// at its place with it.
+    /// The host refused what the calling thread asked for last. It is taken back as a whole: the host may have done a part. Returns
+    /// what the call returns, if not an error.
     ///
     /// # Errors
-    /// `ENOMEM`: it was something else, and memory is not as it should be.
-    pub fn refused(&self, context: &mut dyn Context) -> Result<()> {
+    /// `ENOMEM`: it cannot be taken back, and memory is not as it should be.
+    pub fn refused(&self, context: &mut dyn Context) -> Result<Option<u64>> {
         let mut state = self.state.lock();
-        let range = state.pending.take_mapped().ok_or(Errno::ENOMEM)?;
-        context.unmap(range).map_err(map_errno)?;
-        state.vmas.remove(range);
-        Ok(())
+        let undo = state.pending.take_undo();
+        if undo.is_empty() {
+            return Err(Errno::ENOMEM);
+        }
+        let mut returns = None;
+        for undo in undo {
+            match undo {
+                Undo::Map(range) => {
+                    context.unmap(range).map_err(map_errno)?;
+                    state.vmas.remove(range);
+                }
+                Undo::Protect(range, prot) => {
+                    context.protect(range, prot).map_err(map_errno)?;
+                    state.vmas.update(range, |vma| vma.prot = prot);
+                }
+                Undo::Break(at) => {
+                    state.brk = at;
+                    returns = Some(at);
+                }
+            }
+        }
+        Ok(returns)
     }
 
     /// The calling thread acts for another task from now on, or for none.
@@ -145,13 +177,44 @@ mod tests {
         let context = &mut *process.context;
         let mm = Mm::new(process.space, platform.layout());
         let at = map(&mm, context, 0x3000);
-        assert_eq!(mm.refused(context), Ok(()));
+        assert_eq!(mm.refused(context), Ok(None));
         assert!(mm.find(at).is_none());
         assert_eq!(mm.refused(context), Err(Errno::ENOMEM), "only once");
         let at = map(&mm, context, 0x3000);
+        mm.munmap(context, at, 0x1000).expect("munmap");
+        assert_eq!(mm.refused(context), Err(Errno::ENOMEM), "what was there is gone");
+    }
+
+    #[test]
+    fn a_refused_protection_is_as_before() {
+        let platform = Fake::new([Script::new()]);
+        let mut process = platform.new_process().expect("a process");
+        let context = &mut *process.context;
+        let mm = Mm::new(process.space, platform.layout());
+        let at = map(&mm, context, 0x3000);
         mm.mprotect(context, at, 0x1000, 0).expect("mprotect");
-        assert_eq!(mm.refused(context), Err(Errno::ENOMEM), "it was mprotect that was refused");
-        assert!(mm.find(at).is_some());
+        mm.mprotect(context, at, 0x2000, 3).expect("mprotect");
+        assert_eq!(mm.refused(context), Ok(None));
+        let prot = |at| mm.find(at).map(|vma| vma.prot);
+        assert_eq!(prot(at), Some(Prot::NONE), "the first call was done");
+        assert_eq!(prot(at + 0x1000), Some(Prot::READ));
+        assert_eq!(prot(at + 0x2000), Some(Prot::READ));
+    }
+
+    #[test]
+    fn a_refused_break_stays_where_it_was() {
+        let platform = Fake::new([Script::new()]);
+        let mut process = platform.new_process().expect("a process");
+        let context = &mut *process.context;
+        let mm = Mm::new(process.space, platform.layout());
+        let limits = Limits::unlimited();
+        mm.set_heap_start(0x100_0000);
+        assert_eq!(mm.brk(context, &limits, 0x100_2000), 0x100_2000);
+        assert_eq!(mm.brk(context, &limits, 0x100_5000), 0x100_5000);
+        assert_eq!(mm.refused(context), Ok(Some(0x100_2000)));
+        assert_eq!(mm.brk(context, &limits, 0), 0x100_2000);
+        assert!(mm.find(0x100_1000).is_some());
+        assert!(mm.find(0x100_2000).is_none());
     }
 
     #[test]

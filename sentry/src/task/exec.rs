@@ -27,6 +27,8 @@ use crate::{
 
 /// `MAX_ARG_STRLEN`.
 const MAX_ARG_STRLEN: usize = 32 * PAGE_SIZE as usize;
+/// The most room that is left below the stack for it to grow (`mmap_base` leaves up to five sixths of everything).
+const STACK_ROOM_MAX: u64 = 64 << 30;
 /// Scripts may name scripts this often.
 const MAX_INTERPRETERS: usize = 5;
 
@@ -303,7 +305,8 @@ impl ThreadCx {
         let stack_limit = self.task.group.limits.lock().soft(RLIMIT_STACK);
         let stack_size = (stack_limit.clamp(32 * PAGE_SIZE, STACK_MAX) + PAGE_SIZE - 1) & !(PAGE_SIZE - 1);
         let stack_top = mm.top_for_stack(usable.end() - random_pages(1 << 16), stack_size)?;
-        mm.set_mmap_top(stack_top - stack_size.max(128 << 20) - random_pages(1 << 16) - (1 << 20));
+        let room = (stack_limit & !(PAGE_SIZE - 1)).clamp(128 << 20, STACK_ROOM_MAX);
+        mm.set_mmap_top(stack_top - room - random_pages(1 << 16) - (1 << 20));
 
         let (low, high) = program.headers.extent()?;
         let bias = if program.headers.relocatable {

@@ -117,11 +117,10 @@ impl ThreadCx {
 
     /// The host refused what the last system call asked of it, so the call fails. If that cannot be, the process ends.
     pub(crate) fn call_refused(&mut self, errno: Errno) -> Option<ExitStatus> {
-        let forgotten = self.task.mm().and_then(|mm| mm.refused(&mut *self.context));
-        if forgotten.is_err() {
-            return Some(self.lose());
+        match self.task.mm().and_then(|mm| mm.refused(&mut *self.context)) {
+            Ok(returns) => self.regs.rax = returns.unwrap_or(errno.as_return()),
+            Err(_) => return Some(self.lose()),
         }
-        self.regs.rax = errno.as_return();
         None
     }
 
