@@ -90,6 +90,8 @@ pub struct Kernel {
     pub net: crate::net::NetNs,
     /// When the sandbox was started: the zero of uptime.
     pub started: Instant,
+    /// Hashes what guests may compare but not know.
+    pub secret: std::hash::RandomState,
     /// /proc/sys/kernel/random/boot_id.
     pub boot_id: [u8; 16],
     /// The first devpts that was made: where terminals from outside get their names.
@@ -173,6 +175,7 @@ impl Kernel {
         host::random::fill(&mut boot_id);
         Arc::new(Kernel {
             boot_id,
+            secret: std::hash::RandomState::new(),
             platform: init.platform,
             host: init.host,
             tasks: Mutex::new(TaskTree::new(init.pids_limit)),

@@ -257,9 +257,9 @@ macro_rules! x86_64 {
             234  tgkill                  (tgid: Pid, tid: Pid, sig: SigNo)                               => full;
             235  utimes                  (path: Path, times: InStruct(TimevalPair))                      => full;
             236  vserver                 ()                                                              => never(ENOSYS) "never implemented in Linux";
-            237  mbind                   (addr: Addr, len: usize, mode: u64, nodemask: Ptr, maxnode: u64, flags: u32) => not_yet(ENOSYS);
-            238  set_mempolicy           (mode: i32, nodemask: Ptr, maxnode: u64)                        => not_yet(ENOSYS);
-            239  get_mempolicy           (mode: OutStruct(Int), nodemask: Ptr, maxnode: u64, addr: Addr, flags: u64) => not_yet(ENOSYS);
+            237  mbind                   (addr: Addr, len: usize, mode: u64, nodemask: Ptr, maxnode: u64, flags: u32) => partial "kept and shown: there is one node";
+            238  set_mempolicy           (mode: i32, nodemask: Ptr, maxnode: u64)                        => partial "kept and shown: there is one node";
+            239  get_mempolicy           (mode: OutStruct(Int), nodemask: Ptr, maxnode: u64, addr: Addr, flags: u64) => partial "kept and shown: there is one node";
             240  mq_open                 (name: CStr, flags: Flags(Open), mode: Mode, attr: InStruct(MqAttr)) => full;
             241  mq_unlink               (name: CStr)                                                    => full;
             242  mq_timedsend            (mqdes: Fd, msg: InBuf(len), len: usize, prio: u32, timeout: InStruct(Timespec)) => full;
@@ -276,7 +276,7 @@ macro_rules! x86_64 {
             253  inotify_init            ()                                                              => full;
             254  inotify_add_watch       (fd: Fd, path: Path, mask: Flags(Inotify))                      => full;
             255  inotify_rm_watch        (fd: Fd, wd: i32)                                               => full;
-            256  migrate_pages           (pid: Pid, maxnode: u64, old_nodes: Ptr, new_nodes: Ptr)        => not_yet(ENOSYS);
+            256  migrate_pages           (pid: Pid, maxnode: u64, old_nodes: Ptr, new_nodes: Ptr)        => partial "kept and shown: there is one node";
             257  openat                  (dirfd: DirFd, path: Path, flags: Flags(Open), mode: Mode)      => full;
             258  mkdirat                 (dirfd: DirFd, path: Path, mode: Mode)                          => full;
             259  mknodat                 (dirfd: DirFd, path: Path, mode: Mode, dev: Dev)                => full;
@@ -299,7 +299,7 @@ macro_rules! x86_64 {
             276  tee                     (fd_in: Fd, fd_out: Fd, len: usize, flags: Flags(Splice))       => full;
             277  sync_file_range         (fd: Fd, offset: i64, nbytes: i64, flags: Flags(SyncFileRange)) => full;
             278  vmsplice                (fd: Fd, iov: InIoVec(nr), nr: usize, flags: Flags(Splice))     => full;
-            279  move_pages              (pid: Pid, nr_pages: u64, pages: Ptr, nodes: Ptr, status: Ptr, flags: i32) => not_yet(ENOSYS);
+            279  move_pages              (pid: Pid, nr_pages: u64, pages: Ptr, nodes: Ptr, status: Ptr, flags: i32) => partial "kept and shown: there is one node";
             280  utimensat               (dirfd: DirFd, path: Path, times: InStruct(TimespecPair), flags: Flags(At)) => full;
             281  epoll_pwait             (epfd: Fd, events: OutArray(EpollEvent, maxevents), maxevents: i32, timeout_ms: i32, sigmask: InStruct(SigSet), sigsetsize: usize) => full;
             282  signalfd                (fd: Fd, mask: InStruct(SigSet), sigsetsize: usize)             => full;
@@ -332,7 +332,7 @@ macro_rules! x86_64 {
             309  getcpu                  (cpu: OutStruct(Int), node: OutStruct(Int), cache: Ptr)         => full;
             310  process_vm_readv        (pid: Pid, local: OutIoVec(liovcnt), liovcnt: u64, remote: Ptr, riovcnt: u64, flags: u64) => full;
             311  process_vm_writev       (pid: Pid, local: InIoVec(liovcnt), liovcnt: u64, remote: Ptr, riovcnt: u64, flags: u64) => full;
-            312  kcmp                    (pid1: Pid, pid2: Pid, kind: Enum(Kcmp), idx1: u64, idx2: u64)  => not_yet(ENOSYS);
+            312  kcmp                    (pid1: Pid, pid2: Pid, kind: Enum(Kcmp), idx1: u64, idx2: u64)  => full;
             313  finit_module            (fd: Fd, params: CStr, flags: i32)                              => never(EPERM) "no kernel modules";
             314  sched_setattr           (pid: Pid, attr: Ptr, flags: u32)                               => partial "kept and shown but without effect";
             315  sched_getattr           (pid: Pid, attr: Ptr, size: u32, flags: u32)                    => full;
@@ -383,7 +383,7 @@ macro_rules! x86_64 {
             447  memfd_secret            (flags: u32)                                                    => not_yet(ENOSYS);
             448  process_mrelease        (pidfd: Fd, flags: u32)                                         => not_yet(ENOSYS);
             449  futex_waitv             (waiters: InArray(FutexWaitv, nr), nr: u32, flags: u32, timeout: InStruct(Timespec), clock: Enum(Clock)) => full;
-            450  set_mempolicy_home_node (start: Addr, len: u64, home_node: u64, flags: u64)             => not_yet(ENOSYS);
+            450  set_mempolicy_home_node (start: Addr, len: u64, home_node: u64, flags: u64)             => partial "kept and shown: there is one node";
             451  cachestat               (fd: Fd, range: InStruct(CachestatRange), cstat: OutStruct(Cachestat), flags: u32) => not_yet(ENOSYS);
             452  fchmodat2               (dirfd: DirFd, path: Path, mode: Mode, flags: Flags(At))        => full;
             453  map_shadow_stack        (addr: Addr, size: u64, flags: u32)                             => never(ENOSYS) "no shadow stacks";

@@ -89,6 +89,11 @@ impl FdTable {
         Arc::new(FdTable { slots: Mutex::new(slots), id: NEXT.fetch_add(1, Ordering::Relaxed) })
     }
 
+    /// Identity of this table among all there ever were.
+    pub fn id(&self) -> u64 {
+        self.id
+    }
+
     /// Who its POSIX locks belong to.
     pub fn lock_owner(&self) -> Owner {
         Owner::Process(self.id)

@@ -8,6 +8,7 @@ use super::{
     map::{Caller, MAP_FIXED},
     map_errno,
     pending::Undo,
+    policy::MemoryPolicy,
     vma::{Backing, VmaFlags},
 };
 use crate::limits::{RLIMIT_AS, RLIMIT_MEMLOCK};
@@ -353,6 +354,32 @@ impl Mm {
         }
         state.vmas.update(range, |vma| vma.flags |= VmaFlags::SEALED);
         Ok(())
+    }
+
+    /// mbind(2).
+    ///
+    /// # Errors
+    /// `EFAULT` for holes.
+    pub fn set_memory_policy(&self, range: PageRange, policy: MemoryPolicy) -> Result<()> {
+        let mut state = self.state.lock();
+        if !state.vmas.covers(range) {
+            return Err(Errno::EFAULT);
+        }
+        state.vmas.update(range, |vma| vma.policy = policy);
+        Ok(())
+    }
+
+    /// The policy of the mapping at `addr`.
+    ///
+    /// # Errors
+    /// `EFAULT` if there is none.
+    pub fn memory_policy(&self, addr: u64) -> Result<MemoryPolicy> {
+        self.state.lock().vmas.find(addr).map(|vma| vma.policy).ok_or(Errno::EFAULT)
+    }
+
+    /// The policies of the mappings in `range`.
+    pub fn memory_policies(&self, range: PageRange) -> Vec<MemoryPolicy> {
+        self.state.lock().vmas.overlapping(range).map(|vma| vma.policy).collect()
     }
 
     /// `PR_SET_VMA_ANON_NAME`.

@@ -6,6 +6,7 @@ use platform::{Backing as HostBacking, Context, Prot};
 use super::{
     Mm, map_errno,
     pending::Undo,
+    policy::MemoryPolicy,
     vma::{Backing, Vma, VmaFlags},
 };
 use crate::limits::{Limits, RLIMIT_AS, RLIMIT_DATA};
@@ -76,6 +77,7 @@ impl Mm {
             flags: VmaFlags::HEAP,
             backing: Backing::Anonymous,
             name: None,
+            policy: MemoryPolicy::default(),
         });
         Ok(())
     }

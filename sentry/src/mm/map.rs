@@ -8,6 +8,7 @@ use platform::{Backing as HostBacking, Context, Piece, Prot};
 use super::{
     MAX_MAP_COUNT, MMAP_MIN_ADDR, Mm, State, map_errno,
     pending::Undo,
+    policy::MemoryPolicy,
     vma::{Backing, SharedMemory, Vma, VmaFlags},
 };
 use crate::{
@@ -201,7 +202,14 @@ impl Mm {
             }
             None => Backing::Anonymous,
         };
-        let vma = Vma { range, prot: request.prot, flags: vma_flags, backing, name: None };
+        let vma = Vma {
+            range,
+            prot: request.prot,
+            flags: vma_flags,
+            backing,
+            name: None,
+            policy: MemoryPolicy::default(),
+        };
         check_limits(state, caller.limits, &vma)?;
         if state.vmas.len_after_replacing(range) > MAX_MAP_COUNT {
             return Err(Errno::ENOMEM);
@@ -306,7 +314,17 @@ impl Mm {
     pub fn map_stack(&self, context: &mut dyn Context, top: u64, size: u64, prot: Prot) -> Result<()> {
         let range = PageRange::new(top - size, top).ok_or(Errno::ENOMEM)?;
         let flags = VmaFlags::GROWS_DOWN | VmaFlags::STACK | VmaFlags::NO_RESERVE;
-        let vma = establish(context, Vma { range, prot, flags, backing: Backing::Anonymous, name: None })?;
+        let vma = establish(
+            context,
+            Vma {
+                range,
+                prot,
+                flags,
+                backing: Backing::Anonymous,
+                name: None,
+                policy: MemoryPolicy::default(),
+            },
+        )?;
         self.state.lock().vmas.insert(vma);
         Ok(())
     }

@@ -13,6 +13,7 @@ pub mod change;
 pub mod heap;
 pub mod map;
 mod pending;
+pub mod policy;
 pub mod vma;
 
 use std::sync::{

@@ -13,6 +13,7 @@ use bitflags::bitflags;
 use linux_abi::{PageRange, Result};
 use platform::Prot;
 
+use super::policy::MemoryPolicy;
 use crate::fs::file::File;
 
 bitflags! {
@@ -155,12 +156,15 @@ pub struct Vma {
     pub backing: Backing,
     /// `PR_SET_VMA_ANON_NAME`.
     pub name: Option<Arc<str>>,
+    /// mbind(2).
+    pub policy: MemoryPolicy,
 }
 
 impl Vma {
     /// One of the platform's own mappings.
     pub fn special(range: PageRange, prot: Prot, name: &'static str) -> Vma {
-        Vma { range, prot, flags: VmaFlags::DONT_DUMP, backing: Backing::Special(name), name: None }
+        let (flags, backing) = (VmaFlags::DONT_DUMP, Backing::Special(name));
+        Vma { range, prot, flags, backing, name: None, policy: MemoryPolicy::default() }
     }
 
     /// Whether it counts as data (`RLIMIT_DATA`): private and writable.
@@ -175,6 +179,7 @@ impl Vma {
             && self.prot == next.prot
             && self.flags == next.flags
             && self.name == next.name
+            && self.policy == next.policy
             && self.backing.continues(&next.backing, self.range.len())
     }
 
@@ -320,7 +325,8 @@ mod tests {
 
     fn vma(start: u64, end: u64, prot: Prot) -> Vma {
         let range = PageRange::new(start, end).unwrap();
-        Vma { range, prot, flags: VmaFlags::empty(), backing: Backing::Anonymous, name: None }
+        let (flags, backing) = (VmaFlags::empty(), Backing::Anonymous);
+        Vma { range, prot, flags, backing, name: None, policy: MemoryPolicy::default() }
     }
 
     fn shape(set: &VmaSet) -> Vec<(u64, u64, u32)> {

@@ -24,6 +24,7 @@ pub(super) use super::{
     },
     inotify::{inotify_add_watch, inotify_init, inotify_init1, inotify_rm_watch},
     ioctl::ioctl,
+    kcmp::kcmp,
     link::{
         link, linkat, readlink, readlinkat, rename, renameat, renameat2, symlink, symlinkat, unlink, unlinkat,
     },
@@ -38,6 +39,7 @@ pub(super) use super::{
     mount::{mount, pivot_root, umount2},
     mqueue::{mq_getsetattr, mq_notify, mq_open, mq_timedreceive, mq_timedsend, mq_unlink},
     msg::{msgctl, msgget, msgrcv, msgsnd},
+    numa::{get_mempolicy, mbind, migrate_pages, move_pages, set_mempolicy, set_mempolicy_home_node},
     open::{creat, open, openat, openat2},
     pidfd::{pidfd_getfd, pidfd_open, pidfd_send_signal},
     pipe::{pipe, pipe2},

@@ -165,6 +165,8 @@ pub struct Scheduling {
     pub affinity: u64,
     pub io_priority: u32,
     pub timer_slack_ns: u64,
+    /// set_mempolicy(2).
+    pub memory_policy: crate::mm::policy::MemoryPolicy,
 }
 
 impl Default for Scheduling {
@@ -177,6 +179,7 @@ impl Default for Scheduling {
             affinity: u64::MAX,
             io_priority: 0,
             timer_slack_ns: 50_000,
+            memory_policy: crate::mm::policy::MemoryPolicy::default(),
         }
     }
 }

@@ -380,6 +380,23 @@ impl Epoll {
         !self.ready.list.lock().is_empty()
     }
 
+    /// The identity of the file that was added as the `nth` one through descriptor `fd` (kcmp(2)).
+    ///
+    /// # Errors
+    /// `ENOENT`.
+    pub fn watched(&self, fd: i32, nth: u32) -> Result<u64> {
+        let mut files: Vec<u64> = {
+            let items = self.items.lock();
+            items
+                .iter()
+                .filter(|(key, item)| key.fd == fd && item.file.strong_count() > 0)
+                .map(|(key, _)| key.file)
+                .collect()
+        };
+        files.sort_unstable();
+        usize::try_from(nth).ok().and_then(|nth| files.get(nth).copied()).ok_or(Errno::ENOENT)
+    }
+
     /// Registers the caller of epoll_wait: one of them is woken for each event.
     pub fn watch_exclusively(&self, waker: Arc<dyn Wake>) -> Watch {
         let mut watch = Watch::new(waker, Events::IN).exclusive();
