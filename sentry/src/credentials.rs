@@ -76,6 +76,8 @@ pub struct Credentials {
     pub bounding: Caps,
     pub ambient: Caps,
     pub securebits: u32,
+    /// keyrings(7).
+    pub keyrings: crate::keys::Keyrings,
 }
 
 impl Credentials {

@@ -82,6 +82,8 @@ pub struct Kernel {
     pub tracees: std::sync::atomic::AtomicUsize,
     /// System V IPC.
     pub ipc: crate::ipc::Ipc,
+    /// Keys and keyrings.
+    pub keys: Arc<crate::keys::Keys>,
     /// Requests of asynchronous input and output.
     pub aio: Arc<crate::aio::Usage>,
     /// POSIX message queues.
@@ -173,6 +175,8 @@ impl Kernel {
         crate::fs::types::dev::register(&devices);
         let mut boot_id = [0; 16];
         host::random::fill(&mut boot_id);
+        let mut key_seed = [0; 4];
+        host::random::fill(&mut key_seed);
         Arc::new(Kernel {
             boot_id,
             secret: std::hash::RandomState::new(),
@@ -197,6 +201,7 @@ impl Kernel {
             pipefs: PipeFs::new(PipePages::of_memory(memory)),
             tracees: std::sync::atomic::AtomicUsize::new(0),
             ipc: crate::ipc::Ipc::default(),
+            keys: crate::keys::Keys::new(u32::from_ne_bytes(key_seed)),
             aio: Arc::default(),
             mqueue: MqueueFs::new(MQUEUE_DEV, memory),
             net: crate::net::NetNs::with_memory(memory),

@@ -15,6 +15,7 @@ pub mod error;
 pub mod fs;
 pub mod ipc;
 pub mod kernel;
+pub mod keys;
 pub mod limits;
 pub mod loader;
 pub mod mm;

@@ -268,9 +268,9 @@ macro_rules! x86_64 {
             245  mq_getsetattr           (mqdes: Fd, new: InStruct(MqAttr), old: OutStruct(MqAttr))      => full;
             246  kexec_load              (entry: Addr, nr_segments: u64, segments: Ptr, flags: u64)      => never(EPERM) "no other kernel can be booted";
             247  waitid                  (which: Enum(IdType), id: Pid, info: OutStruct(SigInfo), options: Flags(Wait), rusage: OutStruct(Rusage)) => full;
-            248  add_key                 (kind: CStr, description: CStr, payload: InBuf(plen), plen: usize, keyring: i32) => not_yet(ENOSYS);
-            249  request_key             (kind: CStr, description: CStr, callout: CStr, keyring: i32)    => not_yet(ENOSYS);
-            250  keyctl                  (cmd: i32, arg2: CmdArg, arg3: CmdArg, arg4: CmdArg, arg5: CmdArg) => not_yet(ENOSYS);
+            248  add_key                 (kind: CStr, description: CStr, payload: InBuf(plen), plen: usize, keyring: i32) => full;
+            249  request_key             (kind: CStr, description: CStr, callout: CStr, keyring: i32)    => full;
+            250  keyctl                  (cmd: i32, arg2: CmdArg, arg3: CmdArg, arg4: CmdArg, arg5: CmdArg) => partial "types user, logon and keyring; no public-key operations";
             251  ioprio_set              (which: i32, who: i32, ioprio: i32)                             => partial "kept and shown but without effect";
             252  ioprio_get              (which: i32, who: i32)                                          => full;
             253  inotify_init            ()                                                              => full;

@@ -25,6 +25,7 @@ pub(super) use super::{
     inotify::{inotify_add_watch, inotify_init, inotify_init1, inotify_rm_watch},
     ioctl::ioctl,
     kcmp::kcmp,
+    keyctl::{add_key, keyctl, request_key},
     link::{
         link, linkat, readlink, readlinkat, rename, renameat, renameat2, symlink, symlinkat, unlink, unlinkat,
     },

@@ -25,6 +25,7 @@ pub mod identity;
 pub mod inotify;
 pub mod ioctl;
 pub mod kcmp;
+pub mod keyctl;
 pub mod link;
 pub mod lseek;
 pub mod membarrier;

@@ -190,7 +190,7 @@ impl ThreadCx {
             kernel: Arc::clone(&parent.kernel),
             group,
             tid,
-            creds: parent.creds(),
+            creds: parent.kernel.keys.for_child(&parent.creds(), flags & CLONE_THREAD != 0)?,
             files,
             fs,
             mm,

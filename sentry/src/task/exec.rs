@@ -410,6 +410,7 @@ impl ThreadCx {
                 new.egid = attr.gid;
             }
         }
+        (new.keyrings.thread, new.keyrings.process) = (None, None);
         let changed_id = new.euid != old.euid || new.egid != old.egid;
         new.suid = new.euid;
         new.fsuid = new.euid;

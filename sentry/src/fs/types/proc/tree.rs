@@ -193,7 +193,17 @@ static SYS_KERNEL: &[Entry] = &[
     constant!("core_uses_pid", "0"),
     settable("domainname", sysctl::domainname, sysctl::set_domainname),
     settable("hostname", sysctl::hostname, sysctl::set_hostname),
-    constant!("keys", "0"),
+    directory(
+        "keys",
+        &[
+            constant!("gc_delay", "300"),
+            constant!("maxbytes", "20000"),
+            constant!("maxkeys", "200"),
+            constant!("persistent_keyring_expiry", "259200"),
+            constant!("root_maxbytes", "25000000"),
+            constant!("root_maxkeys", "100000"),
+        ],
+    ),
     constant!("kptr_restrict", "1"),
     constant!("msgmax", "8192"),
     constant!("msgmnb", "16384"),
