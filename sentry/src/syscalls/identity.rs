@@ -98,9 +98,7 @@ pub fn setpgid(cx: &mut ThreadCx, pid: i32, pgid: i32) -> SysResult<()> {
     if pgid != pid && !tree.group_members(pgid).any(|(_, member)| member.sid == my_sid) {
         return Err(Errno::EPERM.into());
     }
-    if let Some(target) = tree.process_mut(pid) {
-        target.pgid = pgid;
-    }
+    tree.set_group(pid, pgid);
     Ok(())
 }
 

@@ -204,7 +204,7 @@ fn end_session_or_orphan_groups(
     pid: Pid,
     reparented: &[Pid],
 ) -> Option<crate::fs::types::tty_hook::TtyRef> {
-    let (pgid, sid) = tree.process(pid).map(|p| (p.pgid, p.sid))?;
+    let (pgid, sid, parent) = tree.process(pid).map(|p| (p.pgid, p.sid, p.parent))?;
     let mut tty = None;
     if sid == pid
         && let Some(session) = tree.session_mut(sid)
@@ -217,9 +217,16 @@ fn end_session_or_orphan_groups(
             }
         }
     }
-    let mut groups: Vec<Pid> =
-        reparented.iter().filter_map(|&child| tree.process(child)).map(|p| p.pgid).collect();
-    groups.push(pgid);
+    // Only a parent in another group of the session keeps a group from being orphaned: the process was that to its children's, and
+    // its own parent to its own, or nothing changes (`kill_orphaned_pgrp`).
+    let mut groups: Vec<Pid> = reparented
+        .iter()
+        .filter_map(|&child| tree.process(child))
+        .filter(|child| child.pgid != pgid && child.sid == sid)
+        .map(|child| child.pgid)
+        .collect();
+    groups
+        .extend(tree.process(parent).filter(|parent| parent.pgid != pgid && parent.sid == sid).map(|_| pgid));
     groups.sort_unstable();
     groups.dedup();
     for group in groups {

@@ -22,6 +22,8 @@ pub struct TaskTree {
     processes: BTreeMap<Pid, Process>,
     threads: BTreeMap<Pid, Arc<Task>>,
     sessions: BTreeMap<Pid, Session>,
+    /// The processes of each process group, zombies included.
+    groups: BTreeMap<Pid, BTreeSet<Pid>>,
     last_pid: Pid,
     /// Traced threads that ended and that their tracers have not waited for.
     pub(super) ended_tracees: Vec<super::trace::Ended>,
@@ -35,6 +37,7 @@ pub struct Process {
     /// Zero for the first process.
     pub parent: Pid,
     pub children: BTreeSet<Pid>,
+    /// Changed by [`TaskTree::set_group`] only.
     pub pgid: Pid,
     pub sid: Pid,
     /// Living threads, the leader first while it lives.
@@ -105,7 +108,7 @@ impl TaskTree {
         self.threads.contains_key(&id)
             || self.processes.contains_key(&id)
             || self.sessions.contains_key(&id)
-            || self.processes.values().any(|process| process.pgid == id)
+            || self.groups.contains_key(&id)
     }
 
     /// Takes exactly this id (`clone3`'s `set_tid`).
@@ -123,6 +126,7 @@ impl TaskTree {
             parent.children.insert(pid);
         }
         self.sessions.entry(process.sid).or_default();
+        self.groups.entry(process.pgid).or_default().insert(pid);
         self.processes.insert(pid, process);
         self.threads.insert(leader.tid(), Arc::clone(leader));
     }
@@ -170,6 +174,7 @@ impl TaskTree {
     /// Removes a process that was waited for (or that nobody will wait for).
     pub fn remove_process(&mut self, pid: Pid) -> Option<Process> {
         let process = self.processes.remove(&pid)?;
+        self.leave_group(pid, process.pgid);
         if let Some(parent) = self.processes.get_mut(&process.parent) {
             parent.children.remove(&pid);
         }
@@ -215,12 +220,27 @@ impl TaskTree {
         self.threads.len()
     }
 
+    fn leave_group(&mut self, pid: Pid, pgid: Pid) {
+        if let Some(members) = self.groups.get_mut(&pgid) {
+            members.remove(&pid);
+            if members.is_empty() {
+                self.groups.remove(&pgid);
+            }
+        }
+    }
+
+    /// Moves `pid` to another process group.
+    pub fn set_group(&mut self, pid: Pid, pgid: Pid) {
+        let Some(process) = self.processes.get_mut(&pid) else { return };
+        let old = std::mem::replace(&mut process.pgid, pgid);
+        self.leave_group(pid, old);
+        self.groups.entry(pgid).or_default().insert(pid);
+    }
+
     /// Makes `pid` the leader of a new session and process group, without a terminal.
     pub fn start_session(&mut self, pid: Pid) {
-        let old = self.processes.get_mut(&pid).map(|process| {
-            process.pgid = pid;
-            std::mem::replace(&mut process.sid, pid)
-        });
+        self.set_group(pid, pid);
+        let old = self.processes.get_mut(&pid).map(|process| std::mem::replace(&mut process.sid, pid));
         self.sessions.insert(pid, Session::default());
         if let Some(old) = old
             && !self.processes.values().any(|other| other.sid == old)
@@ -241,7 +261,8 @@ impl TaskTree {
 
     /// The processes of a process group.
     pub fn group_members(&self, pgid: Pid) -> impl Iterator<Item = (Pid, &Process)> {
-        self.processes().filter(move |(_, process)| process.pgid == pgid)
+        let members = self.groups.get(&pgid).into_iter().flatten();
+        members.filter_map(|pid| self.processes.get(pid).map(|process| (*pid, process)))
     }
 
     /// Whether a process group is orphaned: no member has a parent in another group of the same session

@@ -109,7 +109,8 @@ impl Task {
         }
         let me = tree.process(me_pid).ok_or(Errno::ECHILD)?;
         let mut found = None;
-        for &pid in &me.children {
+        let (first, last) = if let Which::Pid(pid) = which { (pid, pid) } else { (0, Pid::MAX) };
+        for &pid in me.children.range(first..=last) {
             let Some(child) = tree.process(pid) else { continue };
             if !matches(pid, child, which) || !right_kind(child, options) {
                 continue;
