@@ -489,6 +489,17 @@ pub trait Context: Send {
     /// Processor time used by this guest thread.
     fn cpu_time(&mut self) -> Duration;
 
+    /// Says for each page of `range`, which is mapped, whether it is in memory (mincore(2)): bit 0 of its byte in `pages`. Backends
+    /// that do not know say yes.
+    ///
+    /// # Errors
+    /// [`MapError`].
+    fn residency(&mut self, range: PageRange, pages: &mut [u8]) -> Result<(), MapError> {
+        let _ = range;
+        pages.fill(1);
+        Ok(())
+    }
+
     /// Registers the guest's rseq(2) area (address, length, signature) with the host for this thread, or ends the
     /// registration: the host alone knows of preemptions and migrations. Until it is ended the guest's area is written at
     /// every return to user mode; a backend ends it before the memory goes away. Copied by [`Context::fork`], not by

@@ -47,7 +47,7 @@ macro_rules! x86_64 {
             24   sched_yield             ()                                                              => full;
             25   mremap                  (old_addr: Addr, old_len: usize, new_len: usize, flags: Flags64(Mremap), new_addr: Addr) => full;
             26   msync                   (addr: Addr, len: usize, flags: Flags(Msync))                   => full;
-            27   mincore                 (addr: Addr, len: usize, vec: Ptr)                              => partial "every mapped page counts as resident";
+            27   mincore                 (addr: Addr, len: usize, vec: Ptr)                              => partial "files that the guest may not write count as resident";
             28   madvise                 (addr: Addr, len: usize, advice: Enum(Madvise))                 => full;
             29   shmget                  (key: Key, size: usize, shmflg: Flags(Ipc))                     => partial "no huge pages";
             30   shmat                   (shmid: i32, addr: Addr, shmflg: Flags(Shmat))                  => full;

@@ -248,6 +248,10 @@ impl Context for PtraceContext {
         self.rest().map_or(Duration::ZERO, Context::cpu_time)
     }
 
+    fn residency(&mut self, range: PageRange, pages: &mut [u8]) -> Result<(), MapError> {
+        self.rest()?.residency(range, pages)
+    }
+
     fn release(&mut self, clear: Option<UserAddr>) {
         if let Ok(inner) = self.rest() {
             inner.release(clear);

@@ -645,6 +645,19 @@ impl Context for SystrapContext {
         now.saturating_sub(start)
     }
 
+    fn residency(&mut self, range: PageRange, pages: &mut [u8]) -> Result<(), MapError> {
+        // Where results go that the shim copies; those that wait are copied first.
+        let at = self.stub.slot.guest(slot::OUT);
+        let mut start = range.start();
+        for part in pages.chunks_mut(slot::STACK - slot::OUT) {
+            let len = part.len() as u64 * linux_abi::PAGE_SIZE;
+            self.op(Op::new(libc::SYS_mincore, [start, len, at, 0, 0, 0]))?;
+            self.stub.slot.read(slot::OUT, part);
+            start = start.saturating_add(len);
+        }
+        Ok(())
+    }
+
     fn set_rseq(&mut self, area: Option<(UserAddr, u32, u32)>) -> Result<(), Errno> {
         let shared = Arc::clone(&self.own.shared);
         let op = match (area, self.rseq) {

@@ -71,6 +71,7 @@ const RULES: &[Rule] = &[
         &[1],
         "PR_SET_PDEATHSIG: a forked stub dies with the sentry, as its parent does",
     ),
+    rule(libc::SYS_mincore, "the guest's own; tells nothing of files that the stub may not write"),
     rule(libc::SYS_rseq, "the guest's own registration; the host writes only the guest's memory"),
     rule(libc::SYS_exit, "end of a guest thread"),
 ];

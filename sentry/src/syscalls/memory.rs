@@ -7,7 +7,10 @@ use crate::{
     credentials::Caps,
     error::SysResult,
     limits::Limits,
-    mm::map::{Caller, MAP_ANONYMOUS, MapRequest},
+    mm::{
+        map::{Caller, MAP_ANONYMOUS, MapRequest},
+        map_errno,
+    },
     task::{Task, ThreadCx, usermem::UserMemory},
 };
 
@@ -191,22 +194,31 @@ fn write_back(vma: &crate::mm::vma::Vma) -> Result<(), Errno> {
     file.ops().sync()
 }
 
-/// mincore(2). Says that every mapped page is resident, which Linux may at any time make true.
+/// mincore(2).
 pub fn mincore(cx: &mut ThreadCx, addr: UserAddr, len: usize, vec: UserAddr) -> SysResult<()> {
+    /// Pages that are asked about at once.
+    const STEP: usize = 4096;
     if !addr.is_page_aligned() {
         return Err(Errno::EINVAL.into());
     }
     let range = PageRange::covering(addr.0, len as u64).ok_or(Errno::ENOMEM)?;
-    if range.end() > cx.task.mm()?.layout().usable.end() || !cx.task.mm()?.is_mapped(range) {
+    let (mm, mut start, mut at) = (cx.task.mm()?, range.start(), vec);
+    if range.end() > mm.layout().usable.end() {
         return Err(Errno::ENOMEM.into());
     }
-    let mut left = usize::try_from(range.len() / PAGE_SIZE).unwrap_or(0);
-    let mut at = vec;
-    while left > 0 {
-        let count = left.min(4096);
-        cx.write_bytes(at, &vec![1; count])?;
-        at = at.wrapping_add(count as u64);
-        left -= count;
+    // What was told before a hole stays told.
+    while start < range.end() {
+        let end = range.end().min(start + STEP as u64 * PAGE_SIZE);
+        let part = PageRange::new(start, end).filter(|part| mm.is_mapped(*part)).ok_or(Errno::ENOMEM)?;
+        let mut pages = [0; STEP];
+        let pages = pages.get_mut(..usize::try_from(part.len() / PAGE_SIZE).unwrap_or(0)).unwrap_or_default();
+        cx.context.residency(part, pages).map_err(map_errno)?;
+        pages.iter_mut().for_each(|page| *page &= 1);
+        cx.write_bytes(at, pages)?;
+        (start, at) = (end, at.wrapping_add(pages.len() as u64));
+        if cx.task.is_killed() {
+            break;
+        }
     }
     Ok(())
 }
