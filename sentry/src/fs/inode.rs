@@ -206,6 +206,11 @@ pub trait Inode: Any + Send + Sync {
     /// `EPERM` where a filesystem has no such attribute, `EROFS`, `ENOSPC`, `EFBIG`.
     fn set_attr(&self, change: &SetAttr) -> Result<()>;
 
+    /// Whether the time of a read is to be kept in the attributes. Not where it is the business of whoever really reads.
+    fn keeps_access_time(&self) -> bool {
+        true
+    }
+
     /// Whether [`Inode::open`] is asked even for a FIFO, a socket or a device, because the inode stands for a file of the
     /// host.
     fn opens_itself(&self) -> bool {

@@ -3,15 +3,16 @@
 //! Files take a [`Sink`] or a [`Source`] and never a slice of guest memory: there is no such thing
 //! (`docs/conventions.md`). Both keep a position, so a file may call them many times.
 
-use std::cell::Cell;
+use std::{
+    cell::Cell,
+    ops::{Deref, DerefMut},
+};
 
 use linux_abi::{Errno, Result, UserAddr};
 use platform::Context;
 
 /// The most that is copied through one intermediate buffer.
 const CHUNK: usize = 256 << 10;
-/// The longest buffer that a thread keeps.
-const KEPT: usize = 64 << 10;
 
 /// Takes bytes.
 pub trait Sink {
@@ -80,20 +81,53 @@ thread_local! {
     static BUFFER: Cell<Vec<u8>> = const { Cell::new(Vec::new()) };
 }
 
-/// Runs `copy` with a buffer of `len` bytes, or as many as are copied at once. What is in it is arbitrary: a new one for each copy
-/// would have to be cleared, which takes as long as copying.
+/// Runs `copy` with a buffer of `len` bytes, or as many as are copied at once.
 fn with_buffer<T>(len: usize, copy: impl FnOnce(&mut [u8]) -> Result<T>) -> Result<T> {
-    let len = len.min(CHUNK);
-    // Taken, for a copy may lead to another one.
-    let mut buffer = BUFFER.take();
-    if buffer.len() < len {
-        buffer = vec![0; len];
+    copy(&mut Buffer::new(len.min(CHUNK)))
+}
+
+/// A buffer for one copy. What is in it is arbitrary: a new one for each copy would have to be cleared, which takes as long as
+/// copying.
+pub struct Buffer {
+    bytes: Vec<u8>,
+    len: usize,
+}
+
+impl Buffer {
+    /// The longest that costs nothing.
+    pub const KEPT: usize = 64 << 10;
+
+    /// `len` bytes.
+    pub fn new(len: usize) -> Buffer {
+        // Taken, for a copy may lead to another one.
+        let mut bytes = BUFFER.take();
+        if bytes.len() < len {
+            bytes = vec![0; len];
+        }
+        Buffer { bytes, len }
     }
-    let result = copy(buffer.get_mut(..len).unwrap_or_default());
-    if buffer.len() <= KEPT {
-        BUFFER.set(buffer);
+}
+
+impl Deref for Buffer {
+    type Target = [u8];
+
+    fn deref(&self) -> &[u8] {
+        self.bytes.get(..self.len).unwrap_or_default()
     }
-    result
+}
+
+impl DerefMut for Buffer {
+    fn deref_mut(&mut self) -> &mut [u8] {
+        self.bytes.get_mut(..self.len).unwrap_or_default()
+    }
+}
+
+impl Drop for Buffer {
+    fn drop(&mut self) {
+        if self.bytes.len() <= Buffer::KEPT {
+            BUFFER.set(std::mem::take(&mut self.bytes));
+        }
+    }
 }
 
 /// One piece of guest memory.

@@ -12,6 +12,9 @@ const DAY: i64 = 24 * 60 * 60;
 
 /// Notes that `inode` was read through `file`.
 pub fn accessed(file: &File, inode: &dyn Inode) {
+    if !inode.keeps_access_time() {
+        return;
+    }
     let flags = file.path().map_or(0, |path| path.mount.flags());
     if file.flags() & O_NOATIME != 0
         || flags & MS_NOATIME != 0

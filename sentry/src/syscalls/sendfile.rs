@@ -13,7 +13,7 @@ use crate::{
     fs::{
         file::File,
         inode::{FileType, same_inode},
-        io::{BufferSink, BufferSource},
+        io::{Buffer, BufferSink, BufferSource},
     },
     task::{
         ThreadCx,
@@ -22,7 +22,7 @@ use crate::{
 };
 
 /// How much is copied at a time.
-pub(super) const CHUNK: usize = 128 << 10;
+pub(super) const CHUNK: usize = Buffer::KEPT;
 
 /// sendfile(2).
 pub fn sendfile(
@@ -45,7 +45,7 @@ pub fn sendfile(
     if !matches!(kind, Some(FileType::Regular | FileType::BlockDevice)) || output.flags() & O_APPEND != 0 {
         return Err(Errno::EINVAL.into());
     }
-    let mut buffer = vec![0; CHUNK.min(count)];
+    let mut buffer = Buffer::new(CHUNK.min(count));
     let mut total = 0;
     let count = count.min(MAX_RW_COUNT);
     let result = loop {
@@ -97,7 +97,7 @@ pub fn copy_file_range(
         return Err(Errno::EINVAL.into());
     }
     let count = check_copy(&input, &output, from.at, to.at, count)?;
-    let mut buffer = vec![0; CHUNK.min(count)];
+    let mut buffer = Buffer::new(CHUNK.min(count));
     let mut total = 0;
     let mut result = Ok(());
     while total < count {

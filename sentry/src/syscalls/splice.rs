@@ -14,7 +14,7 @@ use crate::{
     error::{RestartKind, SysError, SysResult},
     fs::{
         file::File,
-        io::{BufferSink, BufferSource},
+        io::{Buffer, BufferSink, BufferSource},
         types::pipe::PipeFile,
     },
     task::ThreadCx,
@@ -168,7 +168,7 @@ fn to_pipe(
     len: usize,
     nonblocking: bool,
 ) -> SysResult<usize> {
-    let mut buffer = vec![0; len.min(CHUNK)];
+    let mut buffer = Buffer::new(len.min(CHUNK));
     if !input.ops().seekable() {
         if !in_offset.is_null() {
             return Err(Errno::ESPIPE.into());
@@ -216,7 +216,7 @@ fn from_pipe(
             if ready.is_empty() { Err(Errno::EAGAIN) } else { Ok(()) }
         })?;
     }
-    let mut buffer = vec![0; len.min(CHUNK)];
+    let mut buffer = Buffer::new(len.min(CHUNK));
     let filled = wait(cx, input, Events::READ, nonblocking, || {
         read_once(&cx.task, input, &mut BufferSink::new(&mut buffer), At::Offset)
     })?;

@@ -2,7 +2,8 @@
 //!
 //! Errors are the host kernel's, except: `EBADF` for an id that is not the client's, `ESTALE` for a node whose
 //! file is no longer where it was found (walk again), `ENFILE` when the gofer holds as many nodes or
-//! directories for the client as it will, `EIO` when the gofer is gone, `EPROTO` when the two sides disagree.
+//! directories for the client as it will, `EIO` when the gofer is gone, `EMFILE` when this
+//! process may have no more descriptors, `EPROTO` when the two sides disagree.
 
 use std::os::fd::OwnedFd;
 
@@ -229,7 +230,8 @@ impl Client {
 fn opened_file(reply: OpenReply, fd: Option<OwnedFd>) -> Result<Opened> {
     match (reply, fd) {
         (OpenReply::File, Some(fd)) => Ok(Opened::File(fd)),
-        (OpenReply::File, None) => Err(Errno::EPROTO),
+        // This process has no room for it.
+        (OpenReply::File, None) => Err(Errno::EMFILE),
         (OpenReply::Directory(handle), _) => Ok(Opened::Directory(handle)),
         (OpenReply::Failed(errno), _) => Err(errno),
     }

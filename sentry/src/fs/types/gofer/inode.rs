@@ -212,6 +212,12 @@ impl GoferInode {
         reader.or_else(|| self.writer.lock().upgrade())
     }
 
+    /// Its last name is gone: only who has it open keeps it.
+    fn let_go(&self) {
+        let kept = [&self.reader, &self.writer].map(|slot| slot.lock().upgrade());
+        kept.iter().flatten().for_each(|descriptor| self.fs.discard(descriptor));
+    }
+
     /// A host descriptor for reading a regular file.
     ///
     /// # Errors
@@ -233,9 +239,14 @@ impl GoferInode {
         if let Some(open) = slot.upgrade() {
             return Ok(open);
         }
-        let Opened::File(descriptor) = self.fs.client.open(self.node, flags)? else {
-            return Err(Errno::EISDIR);
+        let opened = match self.fs.client.open(self.node, flags) {
+            Err(Errno::EMFILE) => {
+                self.fs.discard_all();
+                self.fs.client.open(self.node, flags)?
+            }
+            opened => opened?,
         };
+        let Opened::File(descriptor) = opened else { return Err(Errno::EISDIR) };
         Ok(self.opened(&mut slot, descriptor))
     }
 
@@ -386,13 +397,13 @@ impl GoferInode {
         self.listing(!current)
     }
 
-    /// Lists all entries: name, inode number, kind.
+    /// Lists the entries after the first `skip`: name, inode number, kind.
     ///
     /// # Errors
     /// `ENOTDIR`, the gofer's.
-    pub fn list(&self, emit: &mut dyn FnMut(&[u8], u64, FileType) -> bool) -> Result<()> {
+    pub fn list(&self, skip: usize, emit: &mut dyn FnMut(&[u8], u64, FileType) -> bool) -> Result<()> {
         let listing = self.whole_listing()?;
-        for Entry { name, ino, kind, .. } in listing.iter() {
+        for Entry { name, ino, kind, .. } in listing.skip(skip) {
             if !emit(name, *ino, *kind) {
                 break;
             }
@@ -478,6 +489,11 @@ impl Inode for GoferInode {
         Ok(())
     }
 
+    /// The gofer's read is one on the host, which keeps its time; to set it would change the time of the last change, too.
+    fn keeps_access_time(&self) -> bool {
+        false
+    }
+
     fn open(self: Arc<Self>, _task: &Task, flags: u32) -> Result<Box<dyn FileOps>> {
         match self.kind {
             FileType::Regular => {
@@ -552,6 +568,11 @@ impl Inode for GoferInode {
         if let Some(child) = child.downcast_ref::<GoferInode>() {
             let mut known = child.attr.lock();
             known.attr.nlink = known.attr.nlink.saturating_sub(1);
+            let is_gone = known.attr.nlink == 0;
+            drop(known);
+            if is_gone {
+                child.let_go();
+            }
         }
         Ok(())
     }

@@ -65,9 +65,9 @@ impl Listing {
         }
     }
 
-    /// All entries.
-    pub(super) fn iter(&self) -> impl Iterator<Item = &Entry> {
-        self.0.iter()
+    /// The entries after the first `count`.
+    pub(super) fn skip(&self, count: usize) -> impl Iterator<Item = &Entry> {
+        self.0.iter().skip(count)
     }
 
     /// The entries after the host's position `cookie`, with their own. Positions grow along a listing on the filesystems
@@ -76,8 +76,11 @@ impl Listing {
         let start = match cookie {
             0 => 0,
             cookie => {
-                let exact = self.0.iter().position(|entry| entry.cookie == cookie).map(|at| at + 1);
+                // Mostly in order, and then a listing of many calls takes no longer by each of them.
+                let sorted = self.0.binary_search_by_key(&cookie, |entry| entry.cookie).ok();
+                let exact = sorted.or_else(|| self.0.iter().position(|entry| entry.cookie == cookie));
                 exact
+                    .map(|at| at + 1)
                     .or_else(|| self.0.iter().position(|entry| entry.cookie > cookie))
                     .unwrap_or(self.0.len())
             }

@@ -24,6 +24,7 @@ use std::{
 
 use gofer_proto::{Client, NodeId, Walked};
 use linux_abi::Result;
+use nix::sys::resource::{Resource, getrlimit};
 use parking_lot::Mutex;
 
 use self::changes::{Changes, Moment};
@@ -31,8 +32,11 @@ pub(super) use self::file::{read_at, seek};
 pub use self::inode::GoferInode;
 use crate::fs::inode::{FileSystem, Inode, StatFs};
 
-/// How many descriptors that nobody has open are kept for the next open.
+/// How many descriptors that nobody has open are kept for the next open. Few of files that others may remove: as long as they are
+/// open, they take room on the host.
 const KEPT_DESCRIPTORS: usize = 256;
+/// The same of a tree that nobody changes, if this process may have many: to have a file opened takes two changes of process.
+const KEPT_EXCLUSIVE: usize = 8192;
 /// Where the number of a host device begins in an inode number, for files on other devices than the root.
 const DEVICE_SHIFT: u32 = 52;
 
@@ -58,6 +62,7 @@ pub struct GoferFs {
     root: Mutex<Root>,
     root_node: NodeId,
     descriptors: Mutex<VecDeque<Arc<OwnedFd>>>,
+    max_descriptors: usize,
     this: Weak<GoferFs>,
 }
 
@@ -90,6 +95,7 @@ impl GoferFs {
             root: Mutex::new(Root::Fresh(walked)),
             root_node: walked.node,
             descriptors: Mutex::default(),
+            max_descriptors: if options.exclusive { many_descriptors() } else { KEPT_DESCRIPTORS },
             this: Weak::clone(this),
         }))
     }
@@ -201,10 +207,31 @@ impl GoferFs {
     fn keep(&self, descriptor: &Arc<OwnedFd>) {
         let mut kept = self.descriptors.lock();
         kept.push_back(Arc::clone(descriptor));
-        let oldest = if kept.len() > KEPT_DESCRIPTORS { kept.pop_front() } else { None };
+        let oldest = if kept.len() > self.max_descriptors { kept.pop_front() } else { None };
         drop(kept);
         drop(oldest);
     }
+
+    /// Keeps it no longer: its file has no name any more, and would take room on the host.
+    fn discard(&self, descriptor: &Arc<OwnedFd>) {
+        let mut kept = self.descriptors.lock();
+        let at = kept.iter().rposition(|other| Arc::ptr_eq(other, descriptor));
+        let discarded = at.and_then(|at| kept.remove(at));
+        drop(kept);
+        drop(discarded);
+    }
+
+    /// Closes all that are kept: this process may have no more.
+    fn discard_all(&self) {
+        let kept = std::mem::take(&mut *self.descriptors.lock());
+        drop(kept);
+    }
+}
+
+/// What is kept of a tree that nobody changes: half of what this process may have, at most.
+fn many_descriptors() -> usize {
+    let (may_have, _) = getrlimit(Resource::RLIMIT_NOFILE).unwrap_or_default();
+    usize::try_from(may_have / 2).unwrap_or(usize::MAX).min(KEPT_EXCLUSIVE)
 }
 
 impl Drop for GoferFs {

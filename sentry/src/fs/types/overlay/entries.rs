@@ -156,7 +156,7 @@ impl OverlayInode {
         let mut changes = self.changes.write();
         let mut empty = !changes.any_here();
         if let Some(lower) = self.lower().filter(|_| empty) {
-            lower.list(&mut |name, _, _| {
+            lower.list(0, &mut |name, _, _| {
                 empty = changes.get(name).is_some();
                 empty
             })?;
@@ -255,12 +255,9 @@ impl OverlayInode {
         }
         let mut room = true;
         if let Some(lower) = self.lower().filter(|_| from < ADDED) {
-            let mut next = 0;
-            lower.list(&mut |name, ino, kind| {
+            let mut next = from;
+            lower.list(usize::try_from(from).unwrap_or(usize::MAX), &mut |name, ino, kind| {
                 next += 1;
-                if next <= from {
-                    return true;
-                }
                 let change = self.changes.read().get(name).cloned();
                 room = match change {
                     Some(Change::Gone) => true,

@@ -189,6 +189,11 @@ impl Inode for OverlayInode {
         upper.set_attr(change)
     }
 
+    /// As Linux's overlay (`ovl_update_time()`, fs/overlayfs/inode.c): reading copies nothing up.
+    fn keeps_access_time(&self) -> bool {
+        self.upper.read().inode.is_some()
+    }
+
     fn open(self: Arc<Self>, _task: &Task, flags: u32) -> Result<Box<dyn FileOps>> {
         match self.kind {
             FileType::Regular => Ok(Box::new(OverlayFile::open(self, flags)?)),

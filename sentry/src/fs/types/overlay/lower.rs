@@ -25,12 +25,12 @@ pub trait Lower: Inode {
         self.find(name)
     }
 
-    /// Gives every entry of a directory to `emit` (name, inode number, kind), always in the same order, until it returns
-    /// false.
+    /// Gives every entry of a directory after the first `skip` to `emit` (name, inode number, kind), always in the same order,
+    /// until it returns false.
     ///
     /// # Errors
     /// `ENOTDIR`.
-    fn list(&self, emit: &mut dyn FnMut(&[u8], u64, FileType) -> bool) -> Result<()>;
+    fn list(&self, skip: usize, emit: &mut dyn FnMut(&[u8], u64, FileType) -> bool) -> Result<()>;
 
     /// The target of a symbolic link.
     ///
@@ -56,8 +56,8 @@ impl Lower for GoferInode {
         Ok(found)
     }
 
-    fn list(&self, emit: &mut dyn FnMut(&[u8], u64, FileType) -> bool) -> Result<()> {
-        GoferInode::list(self, emit)
+    fn list(&self, skip: usize, emit: &mut dyn FnMut(&[u8], u64, FileType) -> bool) -> Result<()> {
+        GoferInode::list(self, skip, emit)
     }
 
     fn target(&self) -> Result<Vec<u8>> {
@@ -75,8 +75,8 @@ impl Lower for TmpInode {
         Ok(found)
     }
 
-    fn list(&self, emit: &mut dyn FnMut(&[u8], u64, FileType) -> bool) -> Result<()> {
-        TmpInode::list(self, emit)
+    fn list(&self, skip: usize, emit: &mut dyn FnMut(&[u8], u64, FileType) -> bool) -> Result<()> {
+        TmpInode::list(self, skip, emit)
     }
 
     fn target(&self) -> Result<Vec<u8>> {

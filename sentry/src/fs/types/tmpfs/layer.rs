@@ -57,12 +57,13 @@ impl TmpInode {
         self.directory()?.read().get(name).cloned().ok_or(Errno::ENOENT)
     }
 
-    /// All entries: name, inode number, kind.
+    /// The entries after the first `skip`: name, inode number, kind.
     pub(in crate::fs::types) fn list(
         &self,
+        skip: usize,
         emit: &mut dyn FnMut(&[u8], u64, FileType) -> bool,
     ) -> Result<()> {
-        for (_, entry) in self.directory()?.read().after(0, usize::MAX) {
+        for (_, entry) in self.directory()?.read().after(0, usize::MAX).into_iter().skip(skip) {
             if !emit(&entry.name, entry.inode.ino, entry.inode.kind) {
                 break;
             }
