@@ -268,6 +268,8 @@ pub const FALLOC_FL_ZERO_RANGE: u32 = 0x10;
 pub const FALLOC_FL_INSERT_RANGE: u32 = 0x20;
 /// Unshare the range's blocks.
 pub const FALLOC_FL_UNSHARE_RANGE: u32 = 0x40;
+/// Write zeros, and do not just remember them.
+pub const FALLOC_FL_WRITE_ZEROES: u32 = 0x80;
 
 // Flags of splice(2), tee(2) and vmsplice(2).
 

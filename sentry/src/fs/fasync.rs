@@ -11,7 +11,8 @@ use parking_lot::Mutex;
 
 use super::{
     file::{AsyncOwner, File},
-    types::pipe::PipeFile,
+    inode::FileType,
+    types::{inotify::Inotify, pipe::PipeFile},
 };
 use crate::{
     kernel::Kernel,
@@ -32,10 +33,25 @@ struct Notifier {
     fd: i32,
 }
 
+/// Whether `file` may have `O_ASYNC` at all (`f_op->fasync`).
+pub fn is_able(file: &File) -> bool {
+    file.downcast::<PipeFile>().is_some()
+        || file.ops().as_socket().is_some()
+        || file.downcast::<Inotify>().is_some()
+        || is_terminal(file)
+}
+
+/// Among character devices only those of major 1 (`/dev/null` and such) are no terminals.
+fn is_terminal(file: &File) -> bool {
+    const MEMORY_MAJOR: u64 = 1;
+    let Some(inode) = file.inode().filter(|inode| inode.kind() == FileType::CharDevice) else { return false };
+    inode.attr().is_ok_and(|attr| attr.rdev >> 8 != MEMORY_MAJOR)
+}
+
 /// Follows a change of `O_ASYNC` in `file`'s flags, made through descriptor `fd`.
 pub fn update(kernel: &Arc<Kernel>, fd: i32, file: &File) {
-    let able = file.downcast::<PipeFile>().is_some() || file.ops().as_socket().is_some();
-    let on = file.flags() & O_ASYNC != 0 && able;
+    let sends = file.downcast::<PipeFile>().is_some() || file.ops().as_socket().is_some();
+    let on = file.flags() & O_ASYNC != 0 && sends;
     let mut slot = file.async_watch.lock();
     if on == slot.is_some() {
         return;

@@ -64,6 +64,11 @@ pub trait FileOps: Any + Send + Sync {
         false
     }
 
+    /// Whether lseek(2) succeeds though there is no position (`noop_llseek`).
+    fn ignores_seeks(&self) -> bool {
+        false
+    }
+
     /// Whether the offset is kept by the file itself, because it is shared with the host. Then reads and writes that
     /// should use it get [`OFFSET_OF_FILE`] as their position, and [`FileOps::seek_from`] answers every lseek(2).
     fn keeps_offset(&self) -> bool {

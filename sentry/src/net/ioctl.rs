@@ -24,6 +24,7 @@ pub fn ioctl(
     let number = match request {
         abi::FIONREAD => socket.readable_bytes()?,
         abi::SIOCOUTQ => socket.unsent_bytes()?,
+        abi::SIOCATMARK if unix_datagrams(&**socket) => return Err(Errno::EOPNOTSUPP),
         abi::SIOCATMARK => usize::from(socket.at_mark()?),
         abi::FIOGETOWN | abi::SIOCGPGRP => {
             let pid = file.owner.lock().pid;
@@ -51,4 +52,10 @@ pub fn ioctl(
     let number = i32::try_from(number).unwrap_or(i32::MAX);
     cx.write_obj(UserAddr(arg), &number)?;
     Ok(0)
+}
+
+/// Unix sockets without urgent data say that they have none.
+fn unix_datagrams(socket: &dyn Socket) -> bool {
+    let base = socket.base();
+    base.domain == abi::AF_UNIX && base.kind != abi::SOCK_STREAM
 }

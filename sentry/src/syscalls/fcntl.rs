@@ -5,22 +5,25 @@ use std::sync::Arc;
 use linux_abi::{
     Errno, Result, UserAddr,
     fcntl::{
-        F_ADD_SEALS, F_CREATED_QUERY, F_DUPFD, F_DUPFD_CLOEXEC, F_DUPFD_QUERY, F_GET_FILE_RW_HINT,
-        F_GET_RW_HINT, F_GET_SEALS, F_GETFD, F_GETFL, F_GETLEASE, F_GETLK, F_GETOWN, F_GETOWN_EX,
-        F_GETOWNER_UIDS, F_GETPIPE_SZ, F_GETSIG, F_OFD_GETLK, F_OFD_SETLK, F_OFD_SETLKW, F_OWNER_PGRP,
-        F_OWNER_PID, F_OWNER_TID, F_RDLCK, F_SET_FILE_RW_HINT, F_SET_RW_HINT, F_SETFD, F_SETFL, F_SETLK,
-        F_SETLKW, F_SETOWN, F_SETOWN_EX, F_SETPIPE_SZ, F_SETSIG, F_UNLCK, F_WRLCK, FD_CLOEXEC, O_APPEND,
-        O_ASYNC, O_DIRECT, O_NOATIME, O_NONBLOCK, O_PATH, SEEK_CUR, SEEK_END, SEEK_SET,
+        DN_MULTISHOT, F_ADD_SEALS, F_CREATED_QUERY, F_DUPFD, F_DUPFD_CLOEXEC, F_DUPFD_QUERY,
+        F_GET_FILE_RW_HINT, F_GET_RW_HINT, F_GET_SEALS, F_GETFD, F_GETFL, F_GETLEASE, F_GETLK, F_GETOWN,
+        F_GETOWN_EX, F_GETOWNER_UIDS, F_GETPIPE_SZ, F_GETSIG, F_NOTIFY, F_OFD_GETLK, F_OFD_SETLK,
+        F_OFD_SETLKW, F_OWNER_PGRP, F_OWNER_PID, F_OWNER_TID, F_RDLCK, F_SET_FILE_RW_HINT, F_SET_RW_HINT,
+        F_SETFD, F_SETFL, F_SETLEASE, F_SETLK, F_SETLKW, F_SETOWN, F_SETOWN_EX, F_SETPIPE_SZ, F_SETSIG,
+        F_UNLCK, F_WRLCK, FD_CLOEXEC, O_APPEND, O_ASYNC, O_DIRECT, O_NOATIME, O_NONBLOCK, O_PATH, SEEK_CUR,
+        SEEK_END, SEEK_SET,
     },
 };
 use zerocopy::{FromBytes, Immutable, IntoBytes};
 
 use super::memfd;
 use crate::{
+    credentials::Caps,
     error::{RestartKind, SysError, SysResult},
     fs::{
         fasync,
         file::File,
+        inode::FileType,
         locks::{LockState, Owner, RangeLock},
         permission,
         types::pipe::PipeFile,
@@ -93,7 +96,24 @@ fn simple(cx: &mut ThreadCx, fd: i32, file: &Arc<File>, command: u32, arg: u64) 
             let hint: u64 = cx.read_obj(UserAddr(arg))?;
             if hint > 5 { Err(Errno::EINVAL) } else { Ok(0) }
         }
-        // Leases and dnotify are EINVAL, as on filesystems without them.
+        F_NOTIFY => {
+            // Nobody can have asked; asking is refused as where directories do not tell.
+            let is_directory = file.inode().is_some_and(|inode| inode.kind() == FileType::Directory);
+            match number.cast_unsigned() & !DN_MULTISHOT {
+                0 => Ok(0),
+                _ if is_directory => Err(Errno::EINVAL),
+                _ => Err(Errno::ENOTDIR),
+            }
+        }
+        F_SETLEASE if file.inode().is_some_and(|inode| inode.kind() == FileType::Regular) => {
+            let owner = file.inode().map_or(Ok(0), |inode| inode.attr().map(|attr| attr.uid))?;
+            let creds = cx.task.creds();
+            if creds.fsuid != owner && !creds.capable(Caps::LEASE) {
+                return Err(Errno::EACCES);
+            }
+            // Nobody gets one, as on filesystems without leases: so there is none to give up.
+            Err(if number == i32::from(F_UNLCK) { Errno::EAGAIN } else { Errno::EINVAL })
+        }
         _ => Err(Errno::EINVAL),
     }
 }
@@ -111,7 +131,9 @@ fn set_flags(cx: &ThreadCx, fd: i32, file: &File, flags: u32) -> Result<()> {
     {
         return Err(Errno::EPERM);
     }
-    file.set_flags((old & !CHANGEABLE) | (flags & CHANGEABLE));
+    // Files that cannot tell of readiness never get the flag.
+    let changeable = if fasync::is_able(file) { CHANGEABLE } else { CHANGEABLE & !O_ASYNC };
+    file.set_flags((old & !changeable) | (flags & changeable));
     fasync::update(&cx.task.kernel, fd, file);
     Ok(())
 }

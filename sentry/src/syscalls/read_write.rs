@@ -178,10 +178,10 @@ pub(super) fn read_into(
     at: At,
     flags: u32,
 ) -> SysResult<usize> {
+    seekable_at(file, at)?;
     if !file.readable() {
         return Err(Errno::EBADF.into());
     }
-    seekable_at(file, at)?;
     if flags == 0
         && let Some(socket) = file.ops().as_socket()
     {
@@ -244,10 +244,10 @@ pub(super) fn write_from(
     at: At,
     flags: u32,
 ) -> SysResult<usize> {
+    seekable_at(file, at)?;
     if !file.writable() {
         return Err(Errno::EBADF.into());
     }
-    seekable_at(file, at)?;
     if flags == 0
         && let Some(socket) = file.ops().as_socket()
     {

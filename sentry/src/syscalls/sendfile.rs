@@ -5,6 +5,7 @@ use std::sync::Arc;
 use linux_abi::{
     Errno, Result, UserAddr,
     fcntl::{O_APPEND, SEEK_CUR, SEEK_SET},
+    stat::makedev,
 };
 
 use super::read_write::{At, failed, read_once, write_all, write_once};
@@ -42,7 +43,9 @@ pub fn sendfile(
         return Err(Errno::EBADF.into());
     }
     let kind = input.inode().map(|inode| inode.kind());
-    if !matches!(kind, Some(FileType::Regular | FileType::BlockDevice)) || output.flags() & O_APPEND != 0 {
+    let has_bytes = matches!(kind, Some(FileType::Regular | FileType::BlockDevice))
+        || (kind == Some(FileType::CharDevice) && input.ops().seekable() && can_give(&input));
+    if !has_bytes || output.flags() & O_APPEND != 0 {
         return Err(Errno::EINVAL.into());
     }
     let mut buffer = Buffer::new(CHUNK.min(count));
@@ -77,6 +80,17 @@ pub fn sendfile(
     };
     place.store(cx, &input, offset)?;
     if total > 0 { Ok(total) } else { result.map(|()| 0) }
+}
+
+/// Whether anything can be taken from `file` without a copy to memory of the caller's (`f_op->splice_read`).
+pub(super) fn can_give(file: &File) -> bool {
+    let Some(inode) = file.inode() else { return true };
+    match inode.kind() {
+        FileType::Directory => false,
+        // `/dev/null` only takes.
+        FileType::CharDevice => inode.attr().is_ok_and(|attr| attr.rdev != makedev(1, 3)),
+        _ => true,
+    }
 }
 
 /// copy_file_range(2).

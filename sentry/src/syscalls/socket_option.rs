@@ -4,7 +4,10 @@ use std::sync::Arc;
 
 use linux_abi::{
     Errno, Result, UserAddr,
-    socket::{AF_PACKET, SO_ATTACH_FILTER, SO_PEERGROUPS, SOCK_RAW, SOL_SOCKET},
+    socket::{
+        AF_INET, AF_PACKET, SO_ATTACH_FILTER, SO_PEERGROUPS, SOCK_DGRAM, SOCK_RAW, SOCK_STREAM, SOL_IP,
+        SOL_RAW, SOL_SOCKET, SOL_TCP, SOL_UDP,
+    },
 };
 
 use netstack::{
@@ -39,6 +42,9 @@ pub fn getsockopt(
     let (_file, socket) = socket_at(&cx.task, fd)?;
     let room: i32 = cx.read_obj(optlen)?;
     let room = usize::try_from(room).map_err(|_| Errno::EINVAL)?;
+    if !knows_level(&*socket, level) {
+        return Err(Errno::EOPNOTSUPP);
+    }
     if level == SOL_SOCKET && optname == SO_ATTACH_FILTER {
         return get_filter(cx, &*socket, room, optval, optlen);
     }
@@ -57,6 +63,18 @@ pub fn getsockopt(
         cx.write_bytes(optval, shown)?;
     }
     cx.write_obj(optlen, &len(shown.len()))
+}
+
+/// Whether getsockopt(2) asks the socket at all: for AF_INET, another protocol's level is not even an option that is not there
+/// (`do_ip_getsockopt`).
+fn knows_level(socket: &dyn Socket, level: i32) -> bool {
+    let base = socket.base();
+    let own = match base.kind {
+        SOCK_STREAM => SOL_TCP,
+        SOCK_DGRAM => SOL_UDP,
+        _ => SOL_RAW,
+    };
+    base.domain != AF_INET || matches!(level, SOL_SOCKET | SOL_IP) || level == own
 }
 
 /// setsockopt(2).

@@ -8,7 +8,7 @@ use linux_abi::{Errno, UserAddr, fcntl::O_APPEND};
 
 use super::{
     read_write::{At, read_once, readv, write_all, write_once, writev},
-    sendfile::{CHUNK, Place, read_chunk},
+    sendfile::{CHUNK, Place, can_give, read_chunk},
 };
 use crate::{
     error::{RestartKind, SysError, SysResult},
@@ -168,6 +168,9 @@ fn to_pipe(
     len: usize,
     nonblocking: bool,
 ) -> SysResult<usize> {
+    if !can_give(input) {
+        return Err(Errno::EINVAL.into());
+    }
     let mut buffer = Buffer::new(len.min(CHUNK));
     if !input.ops().seekable() {
         if !in_offset.is_null() {

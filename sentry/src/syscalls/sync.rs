@@ -2,7 +2,10 @@
 
 use linux_abi::{Errno, Result};
 
-use crate::{fs::inode::FileSystem, task::ThreadCx};
+use crate::{
+    fs::inode::{FileSystem, FileType},
+    task::ThreadCx,
+};
 
 /// sync(2).
 pub fn sync(cx: &mut ThreadCx) -> Result<()> {
@@ -37,7 +40,8 @@ pub fn sync_file_range(cx: &mut ThreadCx, fd: i32, offset: i64, length: i64, fla
         return Err(Errno::EINVAL);
     }
     let file = cx.task.file(fd)?;
-    if !file.ops().seekable() {
+    let kind = file.inode().map(|inode| inode.kind());
+    if !matches!(kind, Some(FileType::Regular | FileType::Directory | FileType::BlockDevice)) {
         return Err(Errno::ESPIPE);
     }
     file.ops().sync()

@@ -247,11 +247,22 @@ pub fn adjtimex(cx: &mut ThreadCx, at: UserAddr) -> Result<i32> {
 pub fn clock_adjtime(cx: &mut ThreadCx, id: i32, at: UserAddr) -> Result<i32> {
     const TIME_ERROR: i32 = 5;
     const STA_UNSYNC: i32 = 0x40;
+    const ADJ_ADJTIME: u32 = 0x8000;
+    const ADJ_OFFSET_SINGLESHOT: u32 = 0x0001;
+    const ADJ_OFFSET_READONLY: u32 = 0x2000;
     if id != CLOCK_REALTIME {
         return Err(if Clock::from_id(id).is_some() { Errno::EOPNOTSUPP } else { Errno::EINVAL });
     }
     let request: Timex = cx.read_obj(at)?;
-    if request.modes != 0 {
+    // `timekeeping_validate_timex`: adjtime(3)'s modes go alone, and reading with them needs no privilege.
+    if request.modes & ADJ_ADJTIME != 0 {
+        if request.modes & ADJ_OFFSET_SINGLESHOT == 0 {
+            return Err(Errno::EINVAL);
+        }
+        if request.modes & ADJ_OFFSET_READONLY == 0 {
+            return Err(Errno::EPERM);
+        }
+    } else if request.modes != 0 {
         return Err(Errno::EPERM);
     }
     let answer = Timex {

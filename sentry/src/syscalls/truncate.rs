@@ -4,7 +4,7 @@ use linux_abi::{
     Errno, Result, UserAddr,
     fcntl::{
         AT_FDCWD, FALLOC_FL_COLLAPSE_RANGE, FALLOC_FL_INSERT_RANGE, FALLOC_FL_KEEP_SIZE,
-        FALLOC_FL_PUNCH_HOLE, FALLOC_FL_UNSHARE_RANGE, FALLOC_FL_ZERO_RANGE,
+        FALLOC_FL_PUNCH_HOLE, FALLOC_FL_UNSHARE_RANGE, FALLOC_FL_WRITE_ZEROES, FALLOC_FL_ZERO_RANGE,
     },
 };
 
@@ -70,10 +70,15 @@ pub fn fallocate(cx: &mut ThreadCx, fd: i32, mode: u32, offset: i64, len: i64) -
         | FALLOC_FL_COLLAPSE_RANGE
         | FALLOC_FL_ZERO_RANGE
         | FALLOC_FL_INSERT_RANGE
-        | FALLOC_FL_UNSHARE_RANGE;
+        | FALLOC_FL_UNSHARE_RANGE
+        | FALLOC_FL_WRITE_ZEROES;
     if mode & !known != 0
         || mode & (FALLOC_FL_PUNCH_HOLE | FALLOC_FL_ZERO_RANGE) == FALLOC_FL_PUNCH_HOLE | FALLOC_FL_ZERO_RANGE
     {
+        return Err(Errno::EOPNOTSUPP);
+    }
+    // Zeros are written to be there: no mode that only remembers them, or has them beyond the end, goes with that.
+    if mode & FALLOC_FL_WRITE_ZEROES != 0 && mode != FALLOC_FL_WRITE_ZEROES {
         return Err(Errno::EOPNOTSUPP);
     }
     if mode & FALLOC_FL_PUNCH_HOLE != 0 && mode & FALLOC_FL_KEEP_SIZE == 0 {
@@ -91,6 +96,9 @@ pub fn fallocate(cx: &mut ThreadCx, fd: i32, mode: u32, offset: i64, len: i64) -
     let end = start.checked_add(length).filter(|&end| i64::try_from(end).is_ok()).ok_or(Errno::EFBIG)?;
     if mode & FALLOC_FL_KEEP_SIZE == 0 {
         file_limits::check_size(&cx.task, end).inspect_err(|_| file_limits::too_big(&cx.task))?;
+    }
+    if mode == FALLOC_FL_WRITE_ZEROES {
+        return Err(Errno::EOPNOTSUPP);
     }
     file.ops().allocate(mode, start, length)
 }

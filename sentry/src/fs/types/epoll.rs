@@ -29,6 +29,7 @@ use crate::{
         inode::FileType,
         io::{Sink, Source},
     },
+    task::ThreadCx,
     wait::{Events, Pollable, WaitQueue, Wake, Watch},
 };
 
@@ -427,11 +428,20 @@ impl FileOps for Epoll {
         Err(Errno::EINVAL)
     }
 
+    fn ignores_seeks(&self) -> bool {
+        true
+    }
+
     fn poll(&self, _file: &File, watch: Option<&mut Watch>) -> Events {
         if let Some(watch) = watch {
             self.ready.queue.register(watch);
         }
         if self.any_ready() { Events::IN | Events::RDNORM } else { Events::empty() }
+    }
+
+    fn ioctl(&self, _cx: &mut ThreadCx, _file: &Arc<File>, _request: u32, _arg: u64) -> Result<u64> {
+        // `ep_eventpoll_ioctl` knows only parameters of busy polling, which there is none of.
+        Err(Errno::EINVAL)
     }
 
     fn anonymous_name(&self) -> String {

@@ -98,6 +98,10 @@ impl FileOps for EventFd {
         Ok(8)
     }
 
+    fn ignores_seeks(&self) -> bool {
+        true
+    }
+
     fn poll(&self, _file: &File, watch: Option<&mut Watch>) -> Events {
         if let Some(watch) = watch {
             self.queue.register(watch);

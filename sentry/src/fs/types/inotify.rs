@@ -235,6 +235,10 @@ impl FileOps for Inotify {
         Err(Errno::EBADF)
     }
 
+    fn ignores_seeks(&self) -> bool {
+        true
+    }
+
     fn poll(&self, _file: &File, watch: Option<&mut Watch>) -> Events {
         if let Some(watch) = watch {
             self.0.queue.register(watch);

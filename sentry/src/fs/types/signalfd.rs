@@ -71,6 +71,10 @@ impl FileOps for SignalFd {
         Err(Errno::EINVAL)
     }
 
+    fn ignores_seeks(&self) -> bool {
+        true
+    }
+
     fn poll(&self, _file: &File, watch: Option<&mut Watch>) -> Events {
         let Some(task) = current() else { return Events::empty() };
         if let Some(watch) = watch {

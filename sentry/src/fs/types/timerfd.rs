@@ -145,6 +145,10 @@ impl FileOps for TimerFd {
         Err(Errno::EINVAL)
     }
 
+    fn ignores_seeks(&self) -> bool {
+        true
+    }
+
     fn poll(&self, _file: &File, watch: Option<&mut Watch>) -> Events {
         if let Some(watch) = watch {
             self.0.queue.register(watch);
