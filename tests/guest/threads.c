@@ -574,3 +574,24 @@ TEST(threads_map_at_the_same_time)
 		CHECK_STR(failed ? failed : "nothing", "nothing");
 	}
 }
+
+/* Its own processor time in milliseconds, before and after using some. */
+static void *use_time(void *arg)
+{
+	struct timespec t[2];
+	long ms;
+	if (clock_gettime(CLOCK_THREAD_CPUTIME_ID, &t[0]))
+		return (void *)-1;
+	do {
+		if (clock_gettime(CLOCK_THREAD_CPUTIME_ID, &t[1]))
+			return (void *)-1;
+		ms = (t[1].tv_sec - t[0].tv_sec) * 1000 + (t[1].tv_nsec - t[0].tv_nsec) / 1000000;
+	} while (ms < (long)arg);
+	return (void *)(t[0].tv_sec * 1000 + t[0].tv_nsec / 1000000);
+}
+
+TEST(thread_clock_starts_with_the_thread)
+{
+	for (int i = 0; i < 4; i++)
+		CHECK_LT((long)join(start(use_time, (void *)60)), 40);
+}

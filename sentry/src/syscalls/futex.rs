@@ -151,7 +151,11 @@ pub(super) fn wait_once(
     if bitset == 0 {
         return Err(Errno::EINVAL.into());
     }
-    let key = key(cx, addr, private)?;
+    // Not by `key`: that the page is there shows below.
+    if !addr.0.is_multiple_of(4) {
+        return Err(Errno::EINVAL.into());
+    }
+    let key = cx.task.mm()?.futex_key(addr.0, private)?;
     let waiter = table(cx).queue(&cx.task, key, bitset);
     let word = cx.read_obj::<u32>(addr);
     if word != Ok(value) {
