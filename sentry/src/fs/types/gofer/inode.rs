@@ -223,6 +223,7 @@ impl GoferInode {
     /// # Errors
     /// The gofer's.
     pub fn host_file(&self) -> Result<Arc<OwnedFd>> {
+        self.fs.guess.opened(self.node);
         self.descriptor(&self.reader, OpenFlags::empty())
     }
 
@@ -263,7 +264,15 @@ impl GoferInode {
     /// # Errors
     /// `ENOENT`, `ENOTDIR`, the gofer's.
     pub fn find(&self, name: &[u8]) -> Result<Arc<GoferInode>> {
-        self.find_by(name, |name| self.fs.client.walk(self.node, &[name]))
+        let mut asked = false;
+        let found = self.find_and(name, self.fs.guess.will_open(), &mut asked);
+        if let Ok(inode) = &found
+            && asked
+            && inode.kind == FileType::Regular
+        {
+            self.fs.guess.looked_up(inode.node);
+        }
+        found
     }
 
     /// As [`GoferInode::find`]; a regular file comes with a descriptor for reading, if the gofer may read it.
@@ -271,8 +280,17 @@ impl GoferInode {
     /// # Errors
     /// As [`GoferInode::find`].
     pub fn find_to_open(&self, name: &[u8]) -> Result<Arc<GoferInode>> {
+        self.find_and(name, true, &mut false)
+    }
+
+    /// Finds `name`, with a descriptor if `open`. Says whether the gofer was `asked`.
+    fn find_and(&self, name: &[u8], open: bool, asked: &mut bool) -> Result<Arc<GoferInode>> {
         let mut opened = None;
         let found = self.find_by(name, |name| {
+            *asked = true;
+            if !open {
+                return self.fs.client.walk(self.node, &[name]);
+            }
             let mut walk = self.fs.client.walk_open(self.node, &[name], OpenFlags::empty())?;
             opened = walk.opened.take();
             Ok(walk)

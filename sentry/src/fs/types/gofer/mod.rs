@@ -3,6 +3,7 @@
 //! * `inode.rs`: [`GoferInode`], one per file of the host, however many names it has.
 //! * `listing.rs`: directories, listed in batches.
 //! * `file.rs`: open files; their bytes are read and written through descriptors that the gofer donates, without it.
+//! * `guess.rs`: whether what is looked up will be opened.
 //! * `changes.rs`: what the host tells of changes by others.
 //! * `convert.rs`: the protocol's nouns as the VFS's.
 //!
@@ -13,6 +14,7 @@
 mod changes;
 mod convert;
 mod file;
+mod guess;
 mod inode;
 mod listing;
 
@@ -29,6 +31,7 @@ use parking_lot::Mutex;
 
 use self::changes::{Changes, Moment};
 pub(super) use self::file::{read_at, seek};
+use self::guess::Guess;
 pub use self::inode::GoferInode;
 use crate::fs::inode::{FileSystem, Inode, StatFs};
 
@@ -63,6 +66,7 @@ pub struct GoferFs {
     root_node: NodeId,
     descriptors: Mutex<VecDeque<Arc<OwnedFd>>>,
     max_descriptors: usize,
+    guess: Guess,
     this: Weak<GoferFs>,
 }
 
@@ -96,6 +100,7 @@ impl GoferFs {
             root_node: walked.node,
             descriptors: Mutex::default(),
             max_descriptors: if options.exclusive { many_descriptors() } else { KEPT_DESCRIPTORS },
+            guess: Guess::default(),
             this: Weak::clone(this),
         }))
     }
