@@ -22,7 +22,7 @@ fn ptrace() -> Result<(), Failures> {
     large_directory(Place::Ptrace)
 }
 
-/// Removes the directory at the end.
+/// A root with nothing in it but `large`. Removed at the end.
 struct Large(PathBuf);
 
 impl Large {
@@ -33,10 +33,15 @@ impl Large {
         let path = parent.join(format!("volumes-{}-{}", place.name(), std::process::id()));
         fs::create_dir(&path)?;
         let large = Large(path);
+        fs::create_dir(large.directory())?;
         for number in 0..NAMES {
-            File::create(large.0.join(format!("a name that is not very short {number}")))?;
+            File::create(large.directory().join(format!("a name that is not very short {number}")))?;
         }
         Ok(large)
+    }
+
+    fn directory(&self) -> PathBuf {
+        self.0.join("large")
     }
 }
 
@@ -49,9 +54,9 @@ impl Drop for Large {
 fn large_directory(place: Place) -> Result<(), Failures> {
     let one = |text: String| Failures(vec![text]);
     let Some(sandbox) = Sandbox::find(place, env!("CARGO_TARGET_TMPDIR"))? else { return Ok(()) };
-    let binary = compile(&here().join("guest/volumes/listing.c"), &[], &[]).map_err(one)?;
+    let binary = compile(&here().join("guest/volumes/listing.c"), &[], &["-static"]).map_err(one)?;
     let large = Large::new(place).map_err(|error| one(error.to_string()))?;
-    let path = large.0.display().to_string();
+    let path = large.directory().display().to_string();
     let native = run(native_command(&binary, false).arg(&path), LIMIT);
     let wanted = text(&native);
     if native.code != Some(0) || !wanted.contains(&format!("{} names", NAMES + 2)) {
@@ -60,24 +65,22 @@ fn large_directory(place: Place) -> Result<(), Failures> {
     // What a program that may not change it prints: two listings.
     let listed = wanted.lines().take(2).map(|line| format!("{line}\n")).collect::<String>();
     let mut failures = Vec::new();
-    for (mount, seen_at, wanted) in [
-        // Below the root, an overlay: changes stay in memory.
-        ("/".to_owned(), path.as_str(), wanted.clone()),
-        (format!("{path}:/large:ro"), "/large", listed + "read-only\n"),
-        (format!("{path}:/large:rw"), "/large", wanted.clone()),
+    for (option, value, wanted) in [
+        // Below an overlay changes stay in memory.
+        ("--rootfs", large.0.display().to_string(), wanted.clone()),
+        ("-v", format!("{path}:/large:ro"), listed + "read-only\n"),
+        ("-v", format!("{path}:/large:rw"), wanted.clone()),
     ] {
-        let mut options = vec!["-v".to_owned(), format!("{}:/abi:ro", binary_directory().display())];
-        if mount != "/" {
-            options.extend(["-v".to_owned(), mount.clone()]);
-        }
-        let program = ["/abi/listing".to_owned(), seen_at.to_owned()];
+        let volume = format!("{}:/abi:ro", binary_directory().display());
+        let options = ["-v".to_owned(), volume, option.to_owned(), value.clone()];
+        let program = ["/abi/listing".to_owned(), "/large".to_owned()];
         let guest = run(&mut sandbox.command(&options, &program), LIMIT);
         if guest.code != Some(0) || text(&guest) != wanted {
-            failures.push(format!("{mount}: {:?}, not {wanted:?}; {}", text(&guest), guest.summary()));
+            failures.push(format!("{value}: {:?}, not {wanted:?}; {}", text(&guest), guest.summary()));
         }
-        let left = fs::read_dir(&large.0).map_or(0, Iterator::count);
+        let left = fs::read_dir(large.directory()).map_or(0, Iterator::count);
         if left != NAMES {
-            failures.push(format!("{mount}: {left} names are left on the host"));
+            failures.push(format!("{value}: {left} names are left on the host"));
         }
     }
     Failures(failures).into_result()
