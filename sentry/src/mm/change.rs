@@ -305,7 +305,8 @@ impl Mm {
     /// `ENOMEM` for holes or above `RLIMIT_MEMLOCK`, `EPERM` when that is zero.
     pub fn mlock(&self, caller: &Caller<'_>, addr: u64, len: u64, on: bool) -> Result<()> {
         let start = addr & !(PAGE_SIZE - 1);
-        let len = len.checked_add(addr - start).ok_or(Errno::EINVAL)?;
+        // As Linux rounds: what is longer than the address space may come to nothing.
+        let len = len.wrapping_add(addr - start).wrapping_add(PAGE_SIZE - 1) & !(PAGE_SIZE - 1);
         let range = PageRange::covering(start, len).ok_or(Errno::EINVAL)?;
         let mut state = self.state.lock();
         if on {

@@ -13,8 +13,15 @@ use crate::{
     wait::Events,
 };
 
+/// Of flock(2), once.
+const LOCK_MAND: u32 = 32;
+
 /// flock(2).
 pub fn flock(cx: &mut ThreadCx, fd: i32, operation: u32) -> SysResult<()> {
+    // Mandatory locks of shares are no more, and ignored.
+    if operation & LOCK_MAND != 0 {
+        return Ok(());
+    }
     let exclusive = match operation & !LOCK_NB {
         LOCK_SH => false,
         LOCK_EX => true,

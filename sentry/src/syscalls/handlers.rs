@@ -26,6 +26,7 @@ pub(super) use super::{
     ioctl::ioctl,
     kcmp::kcmp,
     keyctl::{add_key, keyctl, request_key},
+    legacy::{cachestat, modify_ldt, sysfs, ustat},
     link::{
         link, linkat, readlink, readlinkat, rename, renameat, renameat2, symlink, symlinkat, unlink, unlinkat,
     },
@@ -47,6 +48,7 @@ pub(super) use super::{
     poll::{poll, ppoll, pselect6, select},
     prctl::{arch_prctl, personality, prctl, syslog},
     process::{clone, clone3, execve, execveat, exit, exit_group, fork, vfork, wait4, waitid},
+    process_memory::{pkey_alloc, pkey_free, process_madvise, process_mrelease},
     ptrace::ptrace,
     read_write::{pread64, preadv, preadv2, pwrite64, pwritev, pwritev2, read, readv, write, writev},
     resource::{getrandom, getrlimit, getrusage, prlimit64, setrlimit, sysinfo},
@@ -87,4 +89,5 @@ pub(super) use super::{
         fgetxattr, flistxattr, fremovexattr, fsetxattr, getxattr, lgetxattr, listxattr, llistxattr,
         lremovexattr, lsetxattr, removexattr, setxattr,
     },
+    xattrat::{getxattrat, listxattrat, removexattrat, setxattrat},
 };

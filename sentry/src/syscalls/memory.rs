@@ -64,7 +64,7 @@ pub fn mprotect(cx: &mut ThreadCx, addr: UserAddr, len: usize, prot: u64) -> Sys
 
 /// pkey_mprotect(2): there are no protection keys, so only key -1 is one.
 pub fn pkey_mprotect(cx: &mut ThreadCx, addr: UserAddr, len: usize, prot: u64, pkey: i32) -> SysResult<()> {
-    if pkey != -1 {
+    if pkey != -1 && len > 0 {
         return Err(Errno::EINVAL.into());
     }
     mprotect(cx, addr, len, prot)

@@ -26,6 +26,7 @@ pub mod inotify;
 pub mod ioctl;
 pub mod kcmp;
 pub mod keyctl;
+pub mod legacy;
 pub mod link;
 pub mod lseek;
 pub mod membarrier;
@@ -42,6 +43,7 @@ pub mod pipe;
 pub mod poll;
 pub mod prctl;
 pub mod process;
+pub mod process_memory;
 pub mod ptrace;
 pub mod read_write;
 pub mod resource;
@@ -69,6 +71,7 @@ pub mod timers;
 pub mod truncate;
 pub mod utime;
 pub mod xattr;
+pub mod xattrat;
 
 use linux_abi::{Errno, UserAddr};
 

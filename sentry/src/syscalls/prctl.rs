@@ -13,12 +13,18 @@ use crate::{
 
 use linux_abi::prctl::{
     PR_CAP_AMBIENT, PR_CAPBSET_DROP, PR_CAPBSET_READ, PR_GET_CHILD_SUBREAPER, PR_GET_DUMPABLE,
-    PR_GET_KEEPCAPS, PR_GET_NAME, PR_GET_NO_NEW_PRIVS, PR_GET_PDEATHSIG, PR_GET_SECCOMP, PR_GET_SECUREBITS,
-    PR_GET_SPECULATION_CTRL, PR_GET_THP_DISABLE, PR_GET_TID_ADDRESS, PR_GET_TIMERSLACK, PR_GET_TIMING,
-    PR_GET_TSC, PR_SET_CHILD_SUBREAPER, PR_SET_DUMPABLE, PR_SET_KEEPCAPS, PR_SET_MM, PR_SET_NAME,
-    PR_SET_NO_NEW_PRIVS, PR_SET_PDEATHSIG, PR_SET_PTRACER, PR_SET_SECCOMP, PR_SET_SECUREBITS,
-    PR_SET_THP_DISABLE, PR_SET_TIMERSLACK, PR_SET_TIMING, PR_SET_VMA,
+    PR_GET_IO_FLUSHER, PR_GET_KEEPCAPS, PR_GET_MDWE, PR_GET_NAME, PR_GET_NO_NEW_PRIVS, PR_GET_PDEATHSIG,
+    PR_GET_SECCOMP, PR_GET_SECUREBITS, PR_GET_SPECULATION_CTRL, PR_GET_THP_DISABLE, PR_GET_TID_ADDRESS,
+    PR_GET_TIMERSLACK, PR_GET_TIMING, PR_GET_TSC, PR_MCE_KILL, PR_MCE_KILL_CLEAR, PR_MCE_KILL_DEFAULT,
+    PR_MCE_KILL_GET, PR_MCE_KILL_SET, PR_SET_CHILD_SUBREAPER, PR_SET_DUMPABLE, PR_SET_IO_FLUSHER,
+    PR_SET_KEEPCAPS, PR_SET_MDWE, PR_SET_MM, PR_SET_NAME, PR_SET_NO_NEW_PRIVS, PR_SET_PDEATHSIG,
+    PR_SET_PTRACER, PR_SET_SECCOMP, PR_SET_SECUREBITS, PR_SET_SPECULATION_CTRL, PR_SET_SYSCALL_USER_DISPATCH,
+    PR_SET_THP_DISABLE, PR_SET_TIMERSLACK, PR_SET_TIMING, PR_SET_VMA, PR_TASK_PERF_EVENTS_DISABLE,
+    PR_TASK_PERF_EVENTS_ENABLE,
 };
+
+/// `PR_SPEC_L1D_FLUSH`.
+const LAST_SPECULATION: u64 = 2;
 
 /// prctl(2).
 pub fn prctl(cx: &mut ThreadCx, option: i32, arg2: u64, arg3: u64, arg4: u64, arg5: u64) -> SysResult<u64> {
@@ -125,7 +131,45 @@ pub fn prctl(cx: &mut ThreadCx, option: i32, arg2: u64, arg3: u64, arg4: u64, ar
         PR_SET_THP_DISABLE => rest_zero(&[arg4, arg5])?,
         PR_GET_THP_DISABLE => rest_zero(&[arg2, arg3, arg4, arg5])?,
         PR_CAP_AMBIENT => return ambient(cx, arg2, arg3, arg4, arg5),
-        PR_GET_SPECULATION_CTRL => rest_zero(&[arg3, arg4, arg5])?,
+        PR_GET_SPECULATION_CTRL => {
+            rest_zero(&[arg3, arg4, arg5])?;
+            if arg2 > LAST_SPECULATION {
+                return Err(Errno::ENODEV.into());
+            }
+        }
+        PR_SET_SPECULATION_CTRL => {
+            rest_zero(&[arg4, arg5])?;
+            return Err(if arg2 > LAST_SPECULATION { Errno::ENODEV } else { Errno::ENXIO }.into());
+        }
+        // There are no performance counters to stop.
+        PR_TASK_PERF_EVENTS_DISABLE | PR_TASK_PERF_EVENTS_ENABLE => {}
+        PR_MCE_KILL => {
+            rest_zero(&[arg4, arg5])?;
+            let known = match arg2 {
+                PR_MCE_KILL_CLEAR => arg3 == 0,
+                PR_MCE_KILL_SET => arg3 <= PR_MCE_KILL_DEFAULT,
+                _ => false,
+            };
+            if !known {
+                return Err(Errno::EINVAL.into());
+            }
+        }
+        PR_MCE_KILL_GET => {
+            rest_zero(&[arg2, arg3, arg4, arg5])?;
+            return Ok(PR_MCE_KILL_DEFAULT);
+        }
+        PR_SET_IO_FLUSHER | PR_GET_IO_FLUSHER => {
+            if !task.capable(Caps::SYS_RESOURCE) {
+                return Err(Errno::EPERM.into());
+            }
+            let used = if option == PR_SET_IO_FLUSHER { arg2 > 1 } else { arg2 != 0 };
+            if used {
+                return Err(Errno::EINVAL.into());
+            }
+            rest_zero(&[arg3, arg4, arg5])?;
+        }
+        // Neither can be switched on: off is what they are.
+        PR_SET_SYSCALL_USER_DISPATCH | PR_SET_MDWE | PR_GET_MDWE => rest_zero(&[arg2, arg3, arg4, arg5])?,
         PR_SET_PTRACER => {}
         PR_SET_VMA => return name_memory(cx, arg2, arg3, arg4, arg5),
         _ => return Err(Errno::EINVAL.into()),

@@ -63,7 +63,7 @@ pub fn fsetxattr(
     set(cx, &target, &name, Some(&value), flags)
 }
 
-fn read_name(cx: &mut ThreadCx, name: UserAddr) -> Result<Vec<u8>> {
+pub(super) fn read_name(cx: &mut ThreadCx, name: UserAddr) -> Result<Vec<u8>> {
     match cx.read_cstring(name, NAME_MAX + 1) {
         Err(Errno::ENAMETOOLONG) => Err(Errno::ERANGE),
         Ok(name) if name.is_empty() => Err(Errno::ERANGE),
@@ -71,7 +71,7 @@ fn read_name(cx: &mut ThreadCx, name: UserAddr) -> Result<Vec<u8>> {
     }
 }
 
-fn arguments(
+pub(super) fn arguments(
     cx: &mut ThreadCx,
     name: UserAddr,
     value: UserAddr,
@@ -92,6 +92,10 @@ fn arguments(
 
 /// Who may see or change an attribute depends on its name space (`xattr_permission`).
 fn allowed(cx: &ThreadCx, target: &Target, name: &[u8], want: Access) -> Result<()> {
+    // A prefix alone is no name (`xattr_resolve_name`).
+    if matches!(name, b"user." | b"trusted." | b"security.") {
+        return Err(Errno::EINVAL);
+    }
     let creds = cx.task.creds();
     if want == Access::WRITE {
         target.want_write()?;
@@ -119,7 +123,13 @@ fn allowed(cx: &ThreadCx, target: &Target, name: &[u8], want: Access) -> Result<
     permission::check(&creds, &attr, want)
 }
 
-fn set(cx: &ThreadCx, target: &Target, name: &[u8], value: Option<&[u8]>, flags: u32) -> Result<()> {
+pub(super) fn set(
+    cx: &ThreadCx,
+    target: &Target,
+    name: &[u8],
+    value: Option<&[u8]>,
+    flags: u32,
+) -> Result<()> {
     allowed(cx, target, name, Access::WRITE)?;
     target.inode.set_xattr(name, value, flags)?;
     target.announce_change(cx);
@@ -159,7 +169,13 @@ pub fn fgetxattr(cx: &mut ThreadCx, fd: i32, name: UserAddr, value: UserAddr, si
     get(cx, &target, &name, value, size)
 }
 
-fn get(cx: &mut ThreadCx, target: &Target, name: &[u8], value: UserAddr, size: usize) -> Result<usize> {
+pub(super) fn get(
+    cx: &mut ThreadCx,
+    target: &Target,
+    name: &[u8],
+    value: UserAddr,
+    size: usize,
+) -> Result<usize> {
     allowed(cx, target, name, Access::READ)?;
     let bytes = target.inode.xattr(name)?;
     give(cx, &bytes, value, size)
@@ -195,7 +211,7 @@ pub fn flistxattr(cx: &mut ThreadCx, fd: i32, list: UserAddr, size: usize) -> Re
     names(cx, &target, list, size)
 }
 
-fn names(cx: &mut ThreadCx, target: &Target, list: UserAddr, size: usize) -> Result<usize> {
+pub(super) fn names(cx: &mut ThreadCx, target: &Target, list: UserAddr, size: usize) -> Result<usize> {
     let privileged = cx.task.capable(Caps::SYS_ADMIN);
     let mut bytes = Vec::new();
     for name in target.inode.xattr_names()? {

@@ -176,9 +176,6 @@ impl Socket for UdpSocket {
     }
 
     fn recv(&self, _caller: Caller<'_>, args: &RecvArgs, sink: &mut dyn Sink) -> Result<Received> {
-        if args.flags & MSG_OOB != 0 {
-            return Err(Errno::EOPNOTSUPP);
-        }
         let consume = args.flags & MSG_PEEK == 0;
         let skip = if consume { 0 } else { self.base.peek_offset().unwrap_or(0) };
         let received = self.udp.recv(consume, skip, &mut |datagram: &Datagram, skip| {
