@@ -595,3 +595,25 @@ TEST(thread_clock_starts_with_the_thread)
 	for (int i = 0; i < 4; i++)
 		CHECK_LT((long)join(start(use_time, (void *)60)), 40);
 }
+
+static void *call_often(void *arg)
+{
+	while (arg == NULL)
+		sched_yield();
+	return NULL;
+}
+
+/* No thread goes on after one has killed the process, wherever the others are. */
+TEST(killing_oneself_is_final)
+{
+	for (int i = 0; i < 100; i++) {
+		pid_t pid = xfork();
+		if (pid == 0) {
+			for (int n = 0; n < 3; n++)
+				start(call_often, NULL);
+			kill(getpid(), SIGKILL);
+			_exit(8);
+		}
+		CHECK_EQ(wait_exit(pid), 1000 + SIGKILL);
+	}
+}

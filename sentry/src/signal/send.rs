@@ -16,6 +16,7 @@ use crate::{
     task::{
         Pid, Task, ThreadGroup,
         tree::{StopReport, TaskTree},
+        wait::ExitStatus,
     },
     wait::Events,
 };
@@ -148,6 +149,9 @@ fn queue(
     }
     group.signal_events.wake(Events::IN);
     if signo == SIGKILL {
+        // Decided now: whoever takes it out of the queue may be slower than a thread that calls exit_group.
+        let killed = ExitStatus::Signaled { signo, core: false };
+        group.signals.lock().exiting.get_or_insert(killed);
         // Everybody must see it, stopped or not.
         for thread in threads {
             thread.notify_signal();
