@@ -316,6 +316,7 @@ impl FakeContext {
 
 impl Context for FakeContext {
     fn run(&mut self, regs: &mut Registers) -> Trap {
+        crate::wake_now();
         if std::mem::take(&mut self.in_call) {
             lock(&self.script.results.0).push(regs.rax);
         }

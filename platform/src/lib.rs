@@ -27,6 +27,7 @@ pub mod fake;
 #[cfg(target_arch = "x86_64")]
 pub mod ptrace;
 pub mod registers;
+mod sleeper;
 #[cfg(target_arch = "x86_64")]
 pub mod systrap;
 
@@ -34,6 +35,7 @@ use std::{os::fd::BorrowedFd, sync::Arc, time::Duration};
 
 pub use linux_abi::{Errno, PageRange, UserAddr};
 pub use registers::Registers;
+pub use sleeper::{Sleeper, begin_answer, wake_now};
 
 /// Says that the calling thread of the sentry is about to sleep until a time, or will never run guests.
 ///
@@ -43,37 +45,6 @@ pub use registers::Registers;
 pub fn leave_processor() {
     #[cfg(target_arch = "x86_64")]
     systrap::leave_processor();
-}
-
-/// A thread of the sentry that others wake.
-#[derive(Clone, Debug)]
-pub struct Sleeper {
-    #[cfg(target_arch = "x86_64")]
-    seat: Arc<systrap::Seat>,
-}
-
-impl Sleeper {
-    /// The calling thread.
-    #[must_use]
-    pub fn current() -> Sleeper {
-        Sleeper {
-            #[cfg(target_arch = "x86_64")]
-            seat: systrap::Seat::own(),
-        }
-    }
-
-    /// Says that the calling thread is about to sleep for its guest, which need not look out for the answer of its call.
-    pub fn about_to_sleep() {
-        #[cfg(target_arch = "x86_64")]
-        systrap::about_to_sleep();
-    }
-
-    /// Says that the caller is about to wake this thread. If it is kept on one processor, that becomes the caller's: waking it
-    /// where it is would cost ten times as much if that processor is idle.
-    pub fn bring_here(&self) {
-        #[cfg(target_arch = "x86_64")]
-        self.seat.bring_here();
-    }
 }
 
 /// The processor that the calling thread is kept on, beside its guest.
@@ -330,6 +301,8 @@ pub trait Context: Send {
     ///
     /// General registers, `rip`, `rflags` and the segment bases are always complete and may all be changed
     /// between calls. Extended state is separate: see [`Context::extended_state`].
+    ///
+    /// Before it waits for the guest it calls [`wake_now`]; best when the guest can go on already.
     fn run(&mut self, regs: &mut Registers) -> Trap;
 
     /// As [`Context::run`], but after a system call only `rax`, `orig_rax` and the argument registers are there: the others are

@@ -160,6 +160,7 @@ impl PtraceContext {
 
 impl Context for PtraceContext {
     fn run(&mut self, regs: &mut Registers) -> Trap {
+        crate::wake_now();
         if !self.inner.enter() {
             return if self.inner.is_dead() { Trap::Gone } else { Trap::Interrupted };
         }

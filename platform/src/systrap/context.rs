@@ -348,6 +348,7 @@ impl SystrapContext {
         if !self.kicker.enter() {
             // The kick is told now; what the shim remembers of it is done with.
             self.stub.slot.set32(slot::KICK, 0);
+            crate::wake_now();
             return if self.own.is_dead() { Trap::Gone } else { Trap::Interrupted };
         }
         let trap = self.run_on(regs).unwrap_or(Trap::Gone);
@@ -710,6 +711,7 @@ fn rseq((at, len, signature): (UserAddr, u32, u32), flags: u64) -> Op {
 impl Drop for SystrapContext {
     fn drop(&mut self) {
         self.kicker.disarm();
+        self.stub.pace.end(&self.own.shared.cpus);
         self.own.leave_thread(&self.stub.slot);
         if self.own.threads.fetch_sub(1, Ordering::AcqRel) == 1 {
             self.own.kill();

@@ -247,6 +247,7 @@ impl Stub {
         let cpus = &space.shared.cpus;
         self.pace.before(cpus, &self.slot);
         post(&self.slot);
+        self.pace.posted(cpus);
         let result = self.wait_for_trap(space);
         self.pace.after(cpus, &self.slot);
         result?;

@@ -92,8 +92,10 @@ pub(super) mod slot {
     pub(in super::super) const OP_COUNT: usize = 0x44;
     /// [`super::flag`] bits.
     pub(in super::super) const FLAGS: usize = 0x48;
-    /// How often to look for a reply before sleeping.
+    /// For how many rounds to look for a reply before sleeping.
     pub(in super::super) const SPIN: usize = 0x4c;
+    /// How often to look in a round.
+    pub(in super::super) const SPIN_PAUSES: usize = 0x6c;
     /// Address of the `ucontext` to return to.
     pub(in super::super) const RESUME_AT: usize = 0x50;
     /// FS base to return with.
@@ -102,6 +104,8 @@ pub(super) mod slot {
     pub(in super::super) const NEW_GS: usize = 0x60;
     /// [`super::feature`] bits of the processor.
     pub(in super::super) const FEATURES: usize = 0x68;
+    /// Not zero: another guest on this processor can go on.
+    pub(in super::super) const TURN: usize = 0x78;
     /// What a patched call returns, with [`super::flag::RESULT`].
     pub(in super::super) const RESULT: usize = 0x70;
 

@@ -19,6 +19,7 @@ mod birth;
 mod calls;
 mod context;
 mod copies;
+mod cpus;
 mod deferred;
 mod filter;
 mod frame;
@@ -36,6 +37,7 @@ mod site;
 mod slot;
 mod space;
 pub(crate) mod traced;
+mod turns;
 mod unit;
 mod zygote;
 

@@ -10,24 +10,29 @@
 //! guest for the reply. That takes a processor, so only one sentry thread of a sandbox does, only while fewer guests run than
 //! there are processors, and not for a while after it turned out to be a mistake.
 //!
+//! Pairs that take turns, each waiting for the other for microseconds (a request and its answer through a pipe, a socket, a
+//! futex), share two such processors: the guests one, their sentry threads the other. All of them poll, and between looks let
+//! the others run; so nobody has to be woken on an idle processor, and a turn costs less than one wake-up.
+//!
 //! All times are in ticks of the time-stamp counter. Those from a slot are allegations, and only decide about the guest's
 //! own speed.
 
 use std::{
-    sync::atomic::{AtomicBool, AtomicU32, Ordering},
+    sync::atomic::{AtomicU32, Ordering},
+    thread,
     time::Duration,
 };
 
-use host::{
-    cpu,
-    process::{self, CpuSet},
-};
+use host::{cpu, process};
 
 use super::{
+    cpus::{Cpus, ROUND_US},
     layout::{slot, word},
-    seat::{self, Place, place_self},
+    seat::{self, Doing, Place, place_self},
     slot::Slot,
+    turns::Chairs,
 };
+use crate::sleeper;
 
 /// A guest that runs this long without a trap is left to the host's scheduler.
 pub(super) const LONG_RUN: Duration = Duration::from_millis(5);
@@ -36,9 +41,18 @@ const HOT_US: u64 = 20;
 /// …after so many such runs in a row.
 const HOT_RUNS: u32 = 16;
 /// How long to poll before sleeping, in µs.
-const POLL_US: u64 = 50;
-/// How long the guest's side looks for a reply before it sleeps, in µs. A thread that is about to sleep for its guest says so.
-const SPIN_US: u64 = 50;
+const POLL_US: u64 = 100;
+/// For how many rounds of [`ROUND_US`] the guest's side looks for a reply before it sleeps. A thread that is about to sleep for
+/// its guest says so, and then it does not.
+const ROUNDS: u32 = 20;
+/// A call that slept for less than this, in µs, waited for another guest's turn…
+const TURN_US: u64 = 150;
+/// …and after so many such calls in a row the guest is one of those that take turns.
+const TURNS: u32 = 4;
+/// One who took his turn wakes the next when he is about to wait himself, or after so long, in µs.
+const HOLD_US: u64 = 1;
+/// As [`STOLEN_US`], where polling threads let each other run.
+const STOLEN_TURN_US: u64 = 200;
 /// A poller that loses its processor for so long, in µs, may be in somebody's way, or its virtual processor was stolen.
 const STOLEN_US: u64 = 25;
 /// Not polling again after polling for few requests: at first, and at most, in µs.
@@ -56,56 +70,6 @@ const LATE_US: u64 = 200;
 const MOVE_AFTER: u32 = 4;
 const MOVE_AFTER_MAX: u32 = 4096;
 
-/// What the pairs of a sandbox know of each other.
-#[derive(Debug)]
-pub(super) struct Cpus {
-    all: CpuSet,
-    count: u32,
-    /// Guests running now, on all processors and by home.
-    guests: AtomicU32,
-    homes: Vec<AtomicU32>,
-    polling: AtomicBool,
-    ticks_per_us: u64,
-    spins: u32,
-}
-
-impl Cpus {
-    /// Looks at the caller's affinity, and measures its clocks for some microseconds.
-    pub(super) fn new() -> Cpus {
-        let here = process::affinity(0).unwrap_or(CpuSet::only(0));
-        // Of several platforms, later ones may be started by a thread that has been moved.
-        let all = seat::everywhere(here);
-        let (ticks_per_us, ticks_per_pause) = cpu::calibrate();
-        let highest = (0..CpuSet::CAPACITY).rev().find(|cpu| all.has(*cpu)).unwrap_or(0);
-        Cpus {
-            all,
-            count: all.count(),
-            guests: AtomicU32::new(0),
-            homes: (0..=highest).map(|_| AtomicU32::new(0)).collect(),
-            polling: AtomicBool::new(false),
-            ticks_per_us,
-            spins: u32::try_from(SPIN_US * ticks_per_us / ticks_per_pause).unwrap_or(0),
-        }
-    }
-
-    /// Sends a stub that is about to be killed to another processor, if no guest needs that one: taking a memory down takes
-    /// long, and the guest that waits for the end goes on here.
-    pub(super) fn release(&self, tid: i32) {
-        if self.count > 1 && self.guests.load(Ordering::Relaxed) + 1 < self.count {
-            // One that cannot be moved dies where it is.
-            let _ = process::set_affinity(tid, &self.all.without(cpu::current()));
-        }
-    }
-
-    /// A processor on which no guest of this sandbox is at home.
-    fn empty(&self) -> Option<u32> {
-        (0..)
-            .zip(&self.homes)
-            .find(|(cpu, home)| self.all.has(*cpu) && home.load(Ordering::Relaxed) == 0)
-            .map(|(cpu, _)| cpu)
-    }
-}
-
 /// How one pair runs.
 #[derive(Debug)]
 pub(super) struct Pace {
@@ -114,6 +78,14 @@ pub(super) struct Pace {
     /// Where that may run.
     stub: Place,
     polling: bool,
+    /// It takes turns with others, there; it is polling then.
+    turning: Option<Chairs>,
+    /// Calls in a row that waited for no longer than a turn, of those that waited.
+    turns: u32,
+    /// Those that the last call woke have not been told yet.
+    holding: bool,
+    /// It is one of [`Cpus::guests`].
+    counted: bool,
     /// The guest's last run was long.
     slow: bool,
     /// Short runs in a row.
@@ -127,7 +99,9 @@ pub(super) struct Pace {
     /// How many times of either it takes; doubles with every move.
     move_after: u32,
     resumed: u64,
+    /// Not polling before then, and not taking turns either.
     not_before: u64,
+    not_to_turn: u64,
     backoff: u64,
     contended: u64,
 }
@@ -150,6 +124,10 @@ impl Pace {
             tid,
             stub: parent.map_or(Place::Unknown, |parent| parent.stub),
             polling: false,
+            turning: None,
+            turns: 0,
+            holding: false,
+            counted: false,
             slow: false,
             hot: 0,
             served: 0,
@@ -159,6 +137,7 @@ impl Pace {
             move_after: MOVE_AFTER,
             resumed: 0,
             not_before: 0,
+            not_to_turn: 0,
             backoff: BACKOFF_US,
             contended: CONTENDED_US,
         }
@@ -175,12 +154,19 @@ impl Pace {
         if cpus.count > 1 {
             self.decide(cpus, slot);
         }
-        cpus.guests.fetch_add(1, Ordering::Relaxed);
+        if self.turning.is_none() {
+            self.count(cpus);
+        }
         if let Some(home) = self.home(cpus) {
             home.fetch_add(1, Ordering::Relaxed);
         }
-        slot.set32(slot::SPIN, if self.polling { cpus.spins } else { 0 });
+        slot.set32(slot::SPIN, if self.polling { ROUNDS } else { 0 });
         self.resumed = cpu::ticks();
+    }
+
+    fn count(&mut self, cpus: &Cpus) {
+        self.counted = true;
+        cpus.guests.fetch_add(1, Ordering::Relaxed);
     }
 
     /// Before operations are handed to the stub: wakes it on this processor.
@@ -198,25 +184,33 @@ impl Pace {
     }
 
     fn decide(&mut self, cpus: &Cpus, slot: &Slot) {
+        let slept = seat::slept();
+        if let Some(since) = slept {
+            let turn = cpu::ticks().saturating_sub(since) < TURN_US * cpus.ticks_per_us;
+            self.turns = if turn { self.turns.saturating_add(1) } else { 0 };
+        }
         if self.polling {
-            if slot.reply().load(Ordering::Relaxed) != word::ASLEEP {
-                return;
+            let in_time = slot.reply().load(Ordering::Relaxed) != word::ASLEEP;
+            match self.turning {
+                None if in_time => return,
+                Some(chairs) if in_time && self.turns > 0 => {
+                    if slept.is_some() {
+                        // Somebody may have brought it elsewhere to wake it.
+                        place_self(&cpus.all, Place::Only(chairs.sentry));
+                    }
+                    return;
+                }
+                // The call took long, and the guest's side gave up looking.
+                _ => self.stop_polling(cpus, End::Slow),
             }
-            // The call took long, and the guest's side gave up looking.
-            self.stop_polling(cpus, End::Slow);
         }
         if self.slow {
             self.place_stub(cpus, Place::Everywhere);
             return;
         }
         let here = cpu::current();
-        if self.hot >= HOT_RUNS && self.may_poll(cpus) {
-            self.polling = true;
-            self.served = 0;
-            self.preemptions = process::preemptions();
-            seat::polled_by(Some(slot.clone()));
-            self.place_stub(cpus, Place::Only(here));
-            place_self(&cpus.all, Place::Except(here));
+        if self.may_poll(cpus) {
+            self.start_polling(cpus, slot, here);
             return;
         }
         let others = cpus.homes.get(here as usize).map_or(0, |home| home.load(Ordering::Relaxed));
@@ -232,15 +226,55 @@ impl Pace {
     }
 
     fn may_poll(&self, cpus: &Cpus) -> bool {
-        cpus.guests.load(Ordering::Relaxed) + 1 < cpus.count
-            && !cpus.polling.load(Ordering::Relaxed)
-            && cpu::ticks() > self.not_before
+        let now = cpu::ticks();
+        let others = cpus.guests.load(Ordering::Relaxed);
+        let (used, hot) = (cpus.table.is_used(), self.hot >= HOT_RUNS && now > self.not_before);
+        if self.turns >= TURNS {
+            // Those on the same processor may be whom it takes turns with.
+            let same = self.home(cpus).map_or(0, |home| home.load(Ordering::Relaxed));
+            others.saturating_sub(same) + 1 < cpus.count
+                && cpus.table.has_room()
+                && now > self.not_to_turn
+                && (used || hot)
+        } else {
+            others + u32::from(used) + 1 < cpus.count && !cpus.polling.load(Ordering::Relaxed) && hot
+        }
+    }
+
+    fn start_polling(&mut self, cpus: &Cpus, slot: &Slot, here: u32) {
+        self.polling = true;
+        self.served = 0;
+        self.preemptions = process::preemptions();
+        slot.set32(slot::SPIN_PAUSES, cpus.pauses_per_round);
+        seat::polled_by(Some(slot.clone()));
+        let (guest, sentry) = if self.turns >= TURNS {
+            let chairs = cpus.table.join(slot, || cpus.chairs(here));
+            self.turning = Some(chairs);
+            seat::be_patient(true);
+            (chairs.guests, Place::Only(chairs.sentry))
+        } else {
+            (here, Place::Except(here))
+        };
+        self.place_stub(cpus, Place::Only(guest));
+        place_self(&cpus.all, sentry);
+    }
+
+    /// The guest ends.
+    pub(super) fn end(&mut self, cpus: &Cpus) {
+        if self.polling {
+            self.stop_polling(cpus, End::Slow);
+        }
     }
 
     fn stop_polling(&mut self, cpus: &Cpus, end: End) {
         self.polling = false;
         self.hot = 0;
         seat::polled_by(None);
+        if self.turning.take().is_some() {
+            self.turns = 0;
+            seat::be_patient(false);
+            cpus.table.leave();
+        }
         if self.served >= UNCONTENDED_RUN {
             self.contended = CONTENDED_US;
         }
@@ -261,6 +295,23 @@ impl Pace {
             }
         };
         self.not_before = cpu::ticks() + pause * cpus.ticks_per_us;
+        if end == End::Preempted {
+            self.not_to_turn = self.not_before;
+        }
+    }
+
+    /// After the reply was posted: lets the guest run where it shares its processor.
+    pub(super) fn posted(&mut self, cpus: &Cpus) {
+        if self.turning.is_some() {
+            cpus.table.pass_turn();
+        }
+        let held = std::mem::take(&mut self.holding);
+        if self.turning.is_some() && !held {
+            // The guest may be about to wait too; then this thread need not run again after those that it wakes.
+            self.holding = sleeper::is_to_wake();
+        } else {
+            crate::wake_now();
+        }
     }
 
     /// Polls for the request, if this pair does. `true`: it is there.
@@ -268,18 +319,25 @@ impl Pace {
         if !self.polling {
             return false;
         }
-        if cpus.polling.swap(true, Ordering::Acquire) {
-            self.stop_polling(cpus, End::Crowded);
+        let end = if self.turning.is_some() {
+            seat::set_doing(Doing::Look);
+            let end = self.look(cpus, slot);
+            seat::set_doing(Doing::Work);
+            end
+        } else if cpus.polling.swap(true, Ordering::Acquire) {
+            Some(End::Crowded)
         } else {
-            let end = self.poll_alone(cpus, slot);
+            let end = self.look(cpus, slot);
             cpus.polling.store(false, Ordering::Release);
-            match end {
-                None => {
-                    self.served = self.served.saturating_add(1);
-                    return true;
-                }
-                Some(end) => self.stop_polling(cpus, end),
-            }
+            end
+        };
+        let Some(end) = end else {
+            self.served = self.served.saturating_add(1);
+            return true;
+        };
+        self.stop_polling(cpus, end);
+        if !self.counted {
+            self.count(cpus);
         }
         // Sleep where the guest is.
         if let Place::Only(_) = self.stub {
@@ -290,13 +348,15 @@ impl Pace {
 
     /// Polls for the end of operations, if this pair polls; they take longer than most requests.
     pub(super) fn poll_for_operations(&mut self, cpus: &Cpus, slot: &Slot) -> bool {
-        self.polling && self.poll_alone(cpus, slot).is_none()
+        self.polling && self.look(cpus, slot).is_none()
     }
 
     /// Polls until the request is there (`None`), or it is time to end.
-    fn poll_alone(&mut self, cpus: &Cpus, slot: &Slot) -> Option<End> {
+    fn look(&mut self, cpus: &Cpus, slot: &Slot) -> Option<End> {
+        let stolen = if self.turning.is_some() { STOLEN_TURN_US } else { STOLEN_US };
         let start = cpu::ticks();
         let mut last = start;
+        let mut next = start + ROUND_US * cpus.ticks_per_us;
         loop {
             for _ in 0..8 {
                 if slot.request().load(Ordering::Acquire) == word::POSTED {
@@ -305,16 +365,30 @@ impl Pace {
                 std::hint::spin_loop();
             }
             let now = cpu::ticks();
-            if now.wrapping_sub(last) > STOLEN_US * cpus.ticks_per_us && self.was_preempted() {
+            if now.wrapping_sub(last) > stolen * cpus.ticks_per_us && self.was_preempted() {
                 return Some(End::Preempted);
             }
             if now.wrapping_sub(start) > POLL_US * cpus.ticks_per_us {
                 return Some(End::Slow);
             }
-            if cpus.guests.load(Ordering::Relaxed) >= cpus.count {
+            // Another guest that just had its turn may be about to sit down too.
+            if cpus.are_crowded()
+                && (self.turning.is_none() || now.wrapping_sub(start) > TURN_US / 4 * cpus.ticks_per_us)
+            {
                 return Some(End::Crowded);
             }
             last = now;
+            if self.holding {
+                if now.wrapping_sub(start) < HOLD_US * cpus.ticks_per_us {
+                    continue;
+                }
+                self.holding = false;
+                crate::wake_now();
+            }
+            if self.turning.is_some() && (now > next || cpus.table.others_have_work()) {
+                thread::yield_now();
+                next = cpu::ticks() + ROUND_US * cpus.ticks_per_us;
+            }
         }
     }
 
@@ -342,7 +416,9 @@ impl Pace {
 
     /// After the guest's trap, or its end.
     pub(super) fn after(&mut self, cpus: &Cpus, slot: &Slot) {
-        cpus.guests.fetch_sub(1, Ordering::Relaxed);
+        if std::mem::take(&mut self.counted) {
+            cpus.guests.fetch_sub(1, Ordering::Relaxed);
+        }
         if let Some(home) = self.home(cpus) {
             home.fetch_sub(1, Ordering::Relaxed);
         }

@@ -22,7 +22,7 @@ use nix::{
 
 use super::{
     Config,
-    pace::Cpus,
+    cpus::Cpus,
     space::Space,
     unit::{UnitAddresses, lock},
 };

@@ -7,7 +7,7 @@ use std::{
     cell::Cell,
     sync::{
         Arc, Mutex, OnceLock,
-        atomic::{AtomicU32, Ordering},
+        atomic::{AtomicU8, AtomicU32, Ordering},
     },
 };
 
@@ -45,6 +45,19 @@ pub(crate) struct Seat {
     place: Mutex<Place>,
     /// Mirrors `place`: the processor if it is [`Place::Only`], [`Seat::NONE`] otherwise.
     only: AtomicU32,
+    /// A [`Doing`], while its pair takes turns with others.
+    doing: AtomicU8,
+}
+
+/// What a thread of the sentry does, as far as others care that take turns with it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Doing {
+    /// It answers a call.
+    Work,
+    /// It looks for a request.
+    Look,
+    /// It waits for somebody else's turn.
+    Sleep,
 }
 
 impl Seat {
@@ -64,8 +77,26 @@ impl Seat {
         }
     }
 
+    /// Gives `f` the calling thread's.
+    pub(super) fn with_own<T>(f: impl FnOnce(&Seat) -> T) -> T {
+        OWN.with(|own| f(own))
+    }
+
+    pub(super) fn doing(&self) -> Doing {
+        match self.doing.load(Ordering::Relaxed) {
+            0 => Doing::Work,
+            1 => Doing::Look,
+            _ => Doing::Sleep,
+        }
+    }
+
+    fn set_doing(&self, doing: Doing) {
+        self.doing.store(doing as u8, Ordering::Relaxed);
+    }
+
     /// See [`crate::Sleeper::bring_here`].
     pub(crate) fn bring_here(&self) {
+        self.set_doing(Doing::Work);
         let only = self.only.load(Ordering::Relaxed);
         if only == Seat::NONE {
             return;
@@ -85,9 +116,14 @@ thread_local! {
         tid: process::own_tid(),
         place: Mutex::new(Place::Unknown),
         only: AtomicU32::new(Seat::NONE),
+        doing: AtomicU8::new(Doing::Work as u8),
     });
     /// The slot whose guest looks for replies of this thread without sleeping.
     static POLLED: Cell<Option<Slot>> = const { Cell::new(None) };
+    /// Whether that guest is to look for them even while this thread sleeps.
+    static PATIENT: Cell<bool> = const { Cell::new(false) };
+    /// When this thread began to sleep for its guest's current call, in ticks; zero if it has not.
+    static SLEPT: Cell<u64> = const { Cell::new(0) };
 }
 
 /// Where threads may run that have no home: where the platform was started.
@@ -115,10 +151,37 @@ pub(crate) fn leave_processor() {
     }
 }
 
-/// Tells the guest not to look for a reply: see [`crate::Sleeper::about_to_sleep`].
+/// Says what the calling thread does.
+pub(super) fn set_doing(doing: Doing) {
+    OWN.with(|own| own.set_doing(doing));
+}
+
+/// Whether the guest is to look for a reply while this thread sleeps, because that will not be for long.
+pub(super) fn be_patient(patient: bool) {
+    PATIENT.set(patient);
+}
+
+/// When this thread began to sleep for the guest's call that it is about to answer, if it did.
+pub(super) fn slept() -> Option<u64> {
+    let since = SLEPT.replace(0);
+    if since != 0 {
+        set_doing(Doing::Work);
+    }
+    (since != 0).then_some(since)
+}
+
+/// Tells the guest not to look for a reply: see [`crate::Sleeper::sleep`].
 pub(crate) fn about_to_sleep() {
+    if SLEPT.get() == 0 {
+        SLEPT.set(cpu::ticks());
+    }
+    set_doing(Doing::Sleep);
     if let Some(slot) = POLLED.take() {
-        slot.set32(slot::SPIN, 0);
+        if PATIENT.get() {
+            slot.set32(slot::TURN, 1);
+        } else {
+            slot.set32(slot::SPIN, 0);
+        }
         POLLED.set(Some(slot));
     }
 }

@@ -50,6 +50,8 @@ global_asm!(
     request = const slot::REQUEST,
     reply = const slot::REPLY,
     spin = const slot::SPIN,
+    spin_pauses = const slot::SPIN_PAUSES,
+    turn = const slot::TURN,
     op_count = const slot::OP_COUNT,
     flags = const slot::FLAGS,
     resume_at = const slot::RESUME_AT,

@@ -80,12 +80,25 @@ post:
     syscall
     jmp wait                            # the sentry was asleep: it needs this processor, so do not spin
 spin:
-    mov ecx, [rbx + {spin}]
-1:  cmp dword ptr [rbx + {reply}], {posted}
+    mov r12d, [rbx + {spin}]            # how many rounds; others that want the processor get it between them
+    test r12d, r12d
+    jz wait
+    mov dword ptr [rbx + {turn}], 0
+1:  mov ecx, [rbx + {spin_pauses}]
+2:  cmp dword ptr [rbx + {reply}], {posted}
     je wait
-    sub ecx, 1
-    jbe wait
+    cmp dword ptr [rbx + {turn}], 0
+    jne 3f
     pause
+    sub ecx, 1
+    ja 2b
+3:  cmp dword ptr [rbx + {spin}], 0     # the sentry is about to sleep
+    je wait
+    sub r12d, 1
+    jbe wait
+    mov eax, 24                         # sched_yield
+    syscall
+    mov dword ptr [rbx + {turn}], 0     # what was said meanwhile was about who had this processor
     jmp 1b
 
 wait:

@@ -26,6 +26,7 @@ use crate::{
 
 /// sched_yield(2).
 pub fn sched_yield(cx: &mut ThreadCx) -> Result<()> {
+    platform::wake_now();
     std::thread::yield_now();
     cx.remember(platform::Answer::Yield, 0);
     Ok(())

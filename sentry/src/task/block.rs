@@ -8,7 +8,6 @@ use std::{
         Arc, OnceLock,
         atomic::{AtomicBool, Ordering},
     },
-    thread::{self, Thread},
     time::Instant,
 };
 
@@ -25,26 +24,30 @@ use crate::{
 #[derive(Default)]
 pub struct TaskWaker {
     notified: AtomicBool,
-    thread: OnceLock<(Thread, Sleeper)>,
-    /// The thread sleeps, or is about to.
-    parked: AtomicBool,
+    sleeper: OnceLock<Arc<Sleeper>>,
 }
 
 impl TaskWaker {
     /// Binds the waker to the calling thread, which becomes the task's.
     pub fn bind_current_thread(&self) {
-        let _ = self.thread.set((thread::current(), Sleeper::current()));
+        let _ = self.sleeper.set(Sleeper::current());
     }
 
     /// Makes the current or next sleep end.
     pub fn notify(&self) {
         if !self.notified.swap(true, Ordering::SeqCst)
-            && let Some((thread, sleeper)) = self.thread.get()
+            && let Some(sleeper) = self.sleeper.get()
         {
-            if self.parked.load(Ordering::Relaxed) {
-                sleeper.bring_here();
-            }
-            thread.unpark();
+            sleeper.wake();
+        }
+    }
+
+    /// As [`TaskWaker::notify`], but when the calling thread has answered its guest's call, if it is in one.
+    pub fn notify_soon(&self) {
+        if !self.notified.swap(true, Ordering::SeqCst)
+            && let Some(sleeper) = self.sleeper.get()
+        {
+            sleeper.wake_soon();
         }
     }
 
@@ -55,7 +58,7 @@ impl TaskWaker {
 
 impl Wake for TaskWaker {
     fn wake(&self, _ready: Events) {
-        self.notify();
+        self.notify_soon();
     }
 }
 
@@ -170,22 +173,12 @@ impl Task {
     }
 
     fn park(&self, deadline: Option<Instant>) {
-        if self.waker_ref().notified.load(Ordering::SeqCst) {
-            return;
+        let waker = self.waker_ref();
+        if let Some(sleeper) = waker.sleeper.get() {
+            self.set_sleeping(true);
+            sleeper.sleep(deadline, &waker.notified);
+            self.set_sleeping(false);
         }
-        self.set_sleeping(true);
-        Sleeper::about_to_sleep();
-        let parked = &self.waker_ref().parked;
-        parked.store(true, Ordering::Relaxed);
-        match deadline {
-            None => thread::park(),
-            Some(deadline) => {
-                platform::leave_processor();
-                thread::park_timeout(deadline.saturating_duration_since(Instant::now()));
-            }
-        }
-        parked.store(false, Ordering::Relaxed);
-        self.set_sleeping(false);
     }
 
     /// The waker, to be stored where something may have to wake this task.

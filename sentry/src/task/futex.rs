@@ -158,7 +158,7 @@ impl FutexTable {
             shard.take(key, count, bitset)?
         };
         for waiter in &woken {
-            waiter.waker.notify();
+            waiter.waker.notify_soon();
         }
         Ok(woken.len())
     }
@@ -182,7 +182,7 @@ impl FutexTable {
             (woken, moving.len() + stayed)
         };
         for waiter in &woken {
-            waiter.waker.notify();
+            waiter.waker.notify_soon();
         }
         Ok(woken.len() + moved)
     }

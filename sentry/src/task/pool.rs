@@ -38,7 +38,7 @@ struct Worker {
     thread: Thread,
     /// The processor it is kept on.
     home: Option<u32>,
-    sleeper: Sleeper,
+    sleeper: Arc<Sleeper>,
     job: Mutex<Option<Job>>,
 }
 

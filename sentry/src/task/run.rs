@@ -78,6 +78,7 @@ impl ThreadCx {
                 Step::Exit(status) => break status,
             };
         };
+        platform::wake_now();
         self.exit(status);
     }
 
@@ -134,6 +135,7 @@ impl ThreadCx {
     fn system_call(&mut self) -> Step {
         self.regs.orig_rax = self.regs.rax;
         super::current::begin_call();
+        platform::begin_answer();
         let outcome = if self.task.kernel.strace.is_some() { self.traced_call() } else { self.answer() };
         let interrupted = match outcome {
             Outcome::Return(value) => {
