@@ -367,7 +367,7 @@ impl SystrapContext {
                 if !self.fast {
                     self.consider(regs);
                 }
-                self.stub.copies.call();
+                self.stub.copies.call(regs);
                 return Ok(trap);
             }
         };

@@ -14,11 +14,14 @@ use super::{
     ops::Op,
     slot::Slot,
 };
+use crate::Registers;
 
 /// Items that a row has room for.
 const ITEMS: usize = COPY_ROW_LEN / 4;
 /// How much of a string is copied: no more than to the end of its page.
 const STRING_LEN: u32 = 256;
+/// The most that the shim multiplies the length of one element with.
+const TIMES_MAX: u64 = 65536;
 /// The most writes that wait.
 pub(super) const WRITES_MAX: usize = 8;
 
@@ -58,6 +61,29 @@ fn item(copying: &Copying) -> Option<u32> {
     Some(register(copying.arg)? | what | len)
 }
 
+/// What item `index` of the shim's row of `call` is to receive.
+fn receives(call: &Call, index: usize) -> Option<Piece> {
+    let plan = syscall_tables::copy_plan(call.number)?;
+    let copying = plan.items().iter().filter(|copying| item(copying).is_some()).nth(index)?;
+    let (Kind::Out(len) | Kind::InOut(len)) = copying.kind else { return None };
+    let argument = |argument: u8| call.arguments.get(usize::from(argument)).copied();
+    let len = match len {
+        Len::Const(len) => u64::from(len),
+        Len::Arg(count) => argument(count)?,
+        Len::ArgTimes(count, factor) => argument(count)?.min(TIMES_MAX) * u64::from(factor),
+        Len::ArgBits(count) => argument(count)?.min(TIMES_MAX).div_ceil(64) * 8,
+        Len::Pointed(_) => return None,
+    };
+    Piece::new(argument(copying.arg)?, usize::try_from(len.min(copy::OUT_MAX.into())).ok()?)
+}
+
+/// A system call.
+#[derive(Clone, Copy, Debug, Default)]
+struct Call {
+    number: u64,
+    arguments: [u64; 6],
+}
+
 /// A piece of guest memory.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Piece {
@@ -82,8 +108,8 @@ impl Piece {
 /// What the shim copied for the current call, and what it is to copy.
 #[derive(Debug, Default)]
 pub(super) struct Copies {
-    /// The thread is stopped in a call whose records have not been looked at.
-    fresh: bool,
+    /// The thread is stopped in this call, whose records have not been looked at.
+    fresh: Option<Call>,
     /// Copies in the slot and their offsets.
     read: Vec<(Piece, usize)>,
     writable: Vec<Piece>,
@@ -95,23 +121,24 @@ pub(super) struct Copies {
 
 impl Copies {
     /// The thread is stopped in a system call.
-    pub(super) fn call(&mut self) {
-        self.fresh = true;
+    pub(super) fn call(&mut self, regs: &Registers) {
+        let &Registers { orig_rax, rdi, rsi, rdx, r10, r8, r9, .. } = regs;
+        self.fresh = Some(Call { number: orig_rax, arguments: [rdi, rsi, rdx, r10, r8, r9] });
     }
 
     /// The thread is about to run, or its memory to change: records say nothing any more.
     pub(super) fn forget(&mut self) {
-        self.fresh = false;
+        self.fresh = None;
         self.read.clear();
         self.writable.clear();
     }
 
     fn look(&mut self, at: &Slot) {
-        if !self.fresh {
-            return;
-        }
-        self.fresh = false;
-        let count = (at.get32(slot::RECORD_COUNT) as usize).min(slot::RECORDS_MAX);
+        let Some(call) = self.fresh.take() else { return };
+        let found = at.get32(slot::RECORD_COUNT);
+        let whole = (0..ITEMS).filter(|index| found >> (16 + index) & 1 == 1);
+        self.writable.extend(whole.filter_map(|index| receives(&call, index)));
+        let count = (found & 0xff).min(slot::RECORDS_MAX as u32) as usize;
         for index in 0..count {
             let mut record = [0; 2];
             at.get_words(slot::RECORDS + index * 16, &mut record);
@@ -179,6 +206,15 @@ impl Copies {
     /// Whether writes wait.
     pub(super) fn has_writes(&self) -> bool {
         !self.writes.is_empty()
+    }
+
+    /// The only write, if there is one and no more: from where in the stub to where, and how much.
+    pub(super) fn take_only_write(&mut self) -> Option<[u64; 3]> {
+        let [(_, op)] = self.writes.as_slice() else { return None };
+        let copy = op.as_copy();
+        self.writes.clear();
+        self.used = 0;
+        Some(copy)
     }
 
     /// The writes, to be run with the next hand-over, before anything else can change the memory.

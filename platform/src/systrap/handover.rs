@@ -241,9 +241,17 @@ impl Stub {
         };
         let mut all = ops;
         all.append(&mut self.first.take().unwrap_or_default());
-        all.extend(self.copies.take_writes());
-        let deferred = self.deferred.append_to(&mut all);
-        self.slot.set_ops(&all, flags);
+        let alone = how == Resume::Call && all.is_empty() && self.deferred.is_empty();
+        let deferred = if let Some([to, from, len]) = alone.then(|| self.copies.take_only_write()).flatten() {
+            self.slot.set_words(slot::RESUME_AT, &[to, from, len]);
+            self.slot.set_ops(&[], flags | flag::COPY);
+            0..0
+        } else {
+            all.extend(self.copies.take_writes());
+            let deferred = self.deferred.append_to(&mut all);
+            self.slot.set_ops(&all, flags);
+            deferred
+        };
         let cpus = &space.shared.cpus;
         self.pace.before(cpus, &self.slot);
         post(&self.slot);

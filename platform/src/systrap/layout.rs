@@ -79,7 +79,8 @@ pub(super) mod slot {
     pub(in super::super) const REQUEST: usize = 0x00;
     /// The signal that trapped, 0 when a list of operations is done, or one of [`super::event`].
     pub(in super::super) const SIGNO: usize = 0x04;
-    /// How many [`RECORDS`] there are.
+    /// How many [`RECORDS`] there are, in the lowest byte. Bits 16 to 19: items of the call's row that can all be written, of
+    /// which there are no records.
     pub(in super::super) const RECORD_COUNT: usize = 0x08;
     /// A patched call's number.
     pub(in super::super) const NUMBER: usize = 0x0c;
@@ -208,6 +209,9 @@ pub(super) mod flag {
     pub(in super::super) const SET_FS: u32 = 8;
     /// With `FAST`: the registers are those of the call but for its result.
     pub(in super::super) const RESULT: u32 = 32;
+    /// With `RESULT`: first copy [`super::slot::NEW_GS`] bytes from [`super::slot::NEW_FS`] to [`super::slot::RESUME_AT`], which are not
+    /// needed for what they are called after.
+    pub(in super::super) const COPY: u32 = 64;
     /// Make a signal frame of a patched call, and post it.
     pub(in super::super) const UPGRADE: u32 = 16;
 }

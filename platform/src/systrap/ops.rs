@@ -69,6 +69,12 @@ impl Op {
     pub(super) fn copy(to: u64, from: u64, len: u64) -> Op {
         Op { number: OP_COPY.into(), args: [to, from, len, 0, 0, 0] }
     }
+
+    /// The three arguments of [`Op::copy`], from which this came.
+    pub(super) fn as_copy(&self) -> [u64; 3] {
+        let [to, from, len, ..] = self.args;
+        [to, from, len]
+    }
 }
 
 impl Op {

@@ -73,6 +73,7 @@ global_asm!(
     flag_fast = const flag::FAST,
     flag_set_fs = const flag::SET_FS,
     flag_result = const flag::RESULT,
+    flag_copy = const flag::COPY,
     flag_upgrade = const flag::UPGRADE,
     event_fast_call = const event::FAST_CALL,
     event_fast_kick = const event::FAST_KICK,

@@ -169,6 +169,15 @@ compare_faulted:
     mov rax, -14                        # EFAULT
     jmp 1b
 
+    # The one operation of most calls that have any, in the line of the reply.
+copy_result:
+    mov rdi, [rbx + {resume_at}]
+    mov rsi, [rbx + {new_fs}]
+    mov rcx, [rbx + {new_gs}]
+copy_result_instruction:
+    rep movsb
+    jmp copied_result
+
 child:
     lea rbx, [rsp - 1]
     and rbx, -{slot_len}
@@ -176,6 +185,9 @@ child:
 
 after_ops:
     mov eax, [rbx + {flags}]
+    test al, {flag_copy}
+    jnz copy_result
+copied_result:
     test al, {flag_fast}
     jnz fast_resume
     test al, {flag_resume}
@@ -265,6 +277,10 @@ kick_early:
     # Faults of copies are not the guest's: continue after them; rcx or rdi say how far they came.
 1:  lea rcx, [rip + copy_instruction]
     lea rsi, [rip + copy_done]
+    cmp rax, rcx
+    je continue_at
+    lea rcx, [rip + copy_result_instruction]
+    lea rsi, [rip + copied_result]
     cmp rax, rcx
     je continue_at
     lea rcx, [rip + compare_instruction]
@@ -434,7 +450,7 @@ upgrade:
 
 # ---- what the call's row in the table says: r12 = registers as a sigcontext -------------------------------------------------
 copy_arguments:
-    xor r14d, r14d                      # records made
+    xor r14d, r14d                      # records made; bits 16 to 19: items found writable
     mov rax, [r12 + 104]
     cmp rax, {copy_table_rows}
     jae arguments_done
@@ -520,7 +536,13 @@ argument_probed:
     cmova rax, r9
     sub rax, rsi
     jz next_argument
-    xor ecx, ecx
+    cmp rax, r10
+    jne 5f
+    mov ecx, 20                         # all of it: one bit says so
+    sub ecx, ebp
+    bts r14d, ecx
+    jmp next_argument
+5:  xor ecx, ecx
     call record
 next_argument:
     add r13, 4
@@ -532,7 +554,7 @@ arguments_done:
 
 # rsi = address, rax = length, ecx = offset
 record:
-    mov edx, r14d
+    movzx edx, r14b
     shl edx, 4
     lea rdx, [rbx + rdx + {records}]
     mov [rdx], rsi
