@@ -143,7 +143,9 @@ TEST(revoked_expired_invalid)
 	CHECK_ERRNO(ctl(KEYCTL_READ, key, buf, 8), EKEYEXPIRED);
 	key = CHECK_OK(add("user", "c", "x", ring));
 	CHECK_OK(ctl(KEYCTL_INVALIDATE, key));
-	CHECK_ERRNO(ctl(KEYCTL_READ, key, buf, 8), ENOKEY);
+	/* taken from its keyrings in the background, so for a moment it may be there and not be possessed */
+	CHECK_EQ(ctl(KEYCTL_READ, key, buf, 8), -1);
+	CHECK(errno == ENOKEY || errno == EACCES);
 	CHECK_OK(ctl(KEYCTL_REVOKE, ring));
 	CHECK_ERRNO(add("user", "d", "x", ring), EKEYREVOKED);
 }
