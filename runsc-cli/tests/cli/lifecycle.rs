@@ -138,3 +138,19 @@ fn a_terminal_for_somebody_else() {
     assert!(text.contains("/dev/pts/0") && text.contains("20 70"), "{text}");
     assert!(eventually(|| status(&scratch) == "stopped"));
 }
+
+#[test]
+fn kill_ends_a_fork_bomb() {
+    let Some(scratch) = busybox("bomb() { bomb | bomb & }; bomb; while :; do :; done") else { return };
+    change(&scratch, |config| config["linux"]["resources"]["pids"] = json!({"limit": 100}));
+    let pid = scratch.create("box");
+    scratch.ok(&["start", "box"]);
+    std::thread::sleep(std::time::Duration::from_secs(2));
+    let family = crate::common::descendants(pid);
+    let began = std::time::Instant::now();
+    scratch.ok(&["kill", "box", "KILL"]);
+    assert!(eventually(|| status(&scratch) == "stopped"), "{:?}", status(&scratch));
+    assert!(began.elapsed().as_secs() < 10);
+    assert!(eventually(|| family.iter().all(|pid| !crate::common::alive(*pid))));
+    scratch.ok(&["delete", "box"]);
+}

@@ -43,6 +43,20 @@ macro_rules! where_possible {
 }
 
 #[test]
+fn long_argument_lists() {
+    where_possible!();
+    let many: Vec<String> = (0..3000).map(|n| format!("argument {n}")).collect();
+    let script = ["--", "/bin/sh", "-c", r#"echo $# "$1" "${3000}""#, "sh"];
+    let words: Vec<&str> = script.into_iter().chain(many.iter().map(String::as_str)).collect();
+    assert_eq!(result(&words), ("3000 argument 0 argument 2999\n".to_owned(), String::new(), Some(0)));
+    // All that Linux takes with the usual limit of the stack (2 MiB, with the pointers), but for the names and the environment.
+    let large = "x".repeat(130_000);
+    let script = ["--", "/bin/sh", "-c", r#"IFS=; set -- "$#" "$*"; echo $1 ${#2}"#, "sh"];
+    let words: Vec<&str> = script.into_iter().chain([large.as_str(); 15]).collect();
+    assert_eq!(result(&words), (format!("15 {}\n", 15 * large.len()), String::new(), Some(0)));
+}
+
+#[test]
 fn exit_codes() {
     where_possible!();
     assert_eq!(result(&["true"]), (String::new(), String::new(), Some(0)));
