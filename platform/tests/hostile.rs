@@ -165,6 +165,8 @@ fn the_shims_calls_are_bounded() {
         libc::SYS_mprotect,
         libc::SYS_mremap,
         libc::SYS_madvise,
+        libc::SYS_mincore,
+        libc::SYS_rseq,
         libc::SYS_sched_yield,
         libc::SYS_close,
         libc::SYS_exit,
