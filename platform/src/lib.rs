@@ -279,6 +279,25 @@ pub enum Answer {
     Yield,
 }
 
+/// What a backend may let the guest change without a trap: see [`Context::lend`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Lent {
+    /// The signal mask, a bit for each signal less one: rt_sigprocmask(2).
+    Mask,
+    /// Address of the robust list: set_robust_list(2).
+    RobustList,
+}
+
+/// Actions of signals that the guest has changed without a trap: now they have this restorer, `SA_RESTORER`, and are the
+/// default ones otherwise.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PlainActions {
+    /// Which, a bit for each signal less one.
+    pub signals: u64,
+    /// Address of the restorer.
+    pub restorer: u64,
+}
+
 /// A piece of memory that [`Context::map_image`] makes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Piece {
@@ -317,6 +336,21 @@ pub trait Context: Send {
     /// Tells the answer of a call that asks nothing but `answer`. The guest may then get it without a trap, until
     /// [`Kick::forget_answers`]. For values that only change together with a call of that.
     fn remember(&mut self, _answer: Answer, _value: u32) {}
+
+    /// Lets the guest change `what`, which is `value` now, without a trap until [`Kick::take_back`]. `false`: it cannot.
+    fn lend(&mut self, _what: Lent, _value: u64) -> bool {
+        false
+    }
+
+    /// Lets the guest change the actions in `defaults` without a trap, a bit for each signal less one, until
+    /// [`Context::take_actions`]: as [`PlainActions`] says, and where nothing is forgotten that is pending. They must be the default
+    /// ones, with nothing else. For a thread that shares its actions with no other.
+    fn lend_actions(&mut self, _defaults: u64) {}
+
+    /// Takes the actions back, if any were lent: which the guest has changed.
+    fn take_actions(&mut self) -> Option<PlainActions> {
+        None
+    }
 
     /// Interrupts `run` from other threads.
     fn kicker(&self) -> Arc<dyn Kick>;
@@ -497,6 +531,18 @@ pub trait Kick: Send + Sync {
     /// happened first; the kick then stays pending). Never blocks; harmless when the thread is gone.
     fn kick(&self);
 
-    /// Takes back what [`Context::remember`] was told: when this returns, the thread's next question traps.
+    /// Takes back what [`Context::remember`] was told: when this returns, the thread's next question traps. So does its next change
+    /// of an action of [`Context::lend_actions`]; those that it made are kept.
     fn forget_answers(&self) {}
+
+    /// What the guest made of what [`Context::lend`] lent, as [`Kick::take_back`], which stays lent.
+    fn look_at(&self, _what: Lent) -> Option<u64> {
+        None
+    }
+
+    /// Takes back what [`Context::lend`] lent, with what the guest made of it: an allegation. When this returns, the next call that
+    /// changes it traps. `None` if it is not lent, or the thread is gone.
+    fn take_back(&self, _what: Lent) -> Option<u64> {
+        None
+    }
 }

@@ -8,7 +8,7 @@ use std::{
     io,
     os::fd::{AsRawFd, BorrowedFd},
     ptr::{self, NonNull},
-    sync::atomic::AtomicU32,
+    sync::atomic::{AtomicU32, AtomicU64, Ordering},
 };
 
 use crate::check;
@@ -105,6 +105,15 @@ impl SharedMap {
         let word = self.at(offset, 8, 8).cast::<u64>();
         // SAFETY: in bounds and aligned (`at`).
         unsafe { word.write_volatile(value) }
+    }
+
+    /// Exchanges the 64-bit word at `offset` for `value`.
+    #[must_use]
+    pub fn swap64(&self, offset: usize, value: u64) -> u64 {
+        let word = self.at(offset, 8, 8).cast::<u64>();
+        // SAFETY: in bounds and aligned (`at`); the mapping lives as long as `self`, and another process may change the word at any
+        // time, which atomic accesses allow.
+        unsafe { AtomicU64::from_ptr(word) }.swap(value, Ordering::SeqCst)
     }
 
     /// Reads consecutive 64-bit words from `offset`.

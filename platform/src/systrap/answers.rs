@@ -50,6 +50,7 @@ impl Slot {
     /// Takes all answers back: the shim's next look finds none.
     pub(super) fn forget_answers(&self) {
         self.set_words(slot::ANSWERS, &[0; COUNT]);
+        self.stop_lending_actions();
         // The guest may hear of the change in another way at once.
         std::sync::atomic::fence(Ordering::SeqCst);
     }

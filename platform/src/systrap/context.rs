@@ -27,8 +27,8 @@ use super::{
     unit::lock,
 };
 use crate::{
-    Access, AccessFault, AddressSpace, Answer, Backing, Context, Errno, Exception, Fault, Gone, Kick,
-    MapError, PageRange, Piece, Process, Prot, Registers, Trap, UserAddr,
+    Access, AccessFault, AddressSpace, Answer, Backing, Context, Errno, Exception, Fault, Gone, Kick, Lent,
+    MapError, PageRange, Piece, PlainActions, Process, Prot, Registers, Trap, UserAddr,
 };
 
 /// `AUDIT_ARCH_X86_64`.
@@ -301,6 +301,14 @@ impl SystrapContext {
             regs.orig_rax = u64::MAX;
             return Ok(Trap::Interrupted);
         }
+        if event == event::ANSWERED {
+            self.fast = true;
+            self.frame = Frame::fast();
+            self.incomplete = true;
+            (regs.rax, regs.orig_rax) = (slot.get64(slot::REGISTERS + 104), u64::MAX);
+            self.complete(regs);
+            return Ok(Trap::Interrupted);
+        }
         if event == event::FAST_CALL {
             self.fast = true;
             self.frame = Frame::fast();
@@ -326,7 +334,8 @@ impl SystrapContext {
             // A kick took it on its way to the thunk.
             regs.rip = resumed;
         }
-        if how == Resume::Call && regs.rip == slot.get64(slot::REGISTERS + 128) {
+        if regs.rip >= THUNKS && regs.rip < VDSO && regs.rip == slot.get64(slot::REGISTERS + 128) {
+            // On its way back from a patched call.
             regs.rip = lock(&self.own.patches).guest_address(regs.rip);
         }
         if self.has_fsgsbase() {
@@ -451,6 +460,18 @@ impl Context for SystrapContext {
 
     fn remember(&mut self, answer: Answer, value: u32) {
         self.stub.slot.remember(answer, value);
+    }
+
+    fn lend(&mut self, what: Lent, value: u64) -> bool {
+        self.stub.slot.lend(what, value)
+    }
+
+    fn lend_actions(&mut self, defaults: u64) {
+        self.stub.slot.lend_actions(defaults);
+    }
+
+    fn take_actions(&mut self) -> Option<PlainActions> {
+        self.stub.slot.take_actions()
     }
 
     fn kicker(&self) -> Arc<dyn Kick> {

@@ -11,6 +11,7 @@ use syscall_tables::copy::{Copying, Kind, Len};
 use super::{
     answers,
     layout::{COPY_ROW_LEN, COPY_TABLE_ROWS, copy, slot},
+    lent,
     ops::Op,
     slot::Slot,
 };
@@ -30,8 +31,9 @@ pub(super) fn table() -> Vec<u8> {
     let mut table = Vec::with_capacity(COPY_TABLE_ROWS * COPY_ROW_LEN);
     for number in 0..COPY_TABLE_ROWS as u64 {
         let plan = syscall_tables::copy_plan(number).map_or(&[][..], |plan| plan.items());
-        let items = plan.iter().filter_map(item).chain(answers::item(number)).chain([0; ITEMS]).take(ITEMS);
-        table.extend(items.flat_map(u32::to_le_bytes));
+        let mut items = plan.iter().filter_map(item).chain(answers::item(number)).chain([0; ITEMS]);
+        let first = items.next().unwrap_or(0) | lent::bit(number);
+        table.extend([first].into_iter().chain(items).take(ITEMS).flat_map(u32::to_le_bytes));
     }
     table
 }
@@ -247,6 +249,9 @@ mod tests {
         assert_eq!(row(nr::getegid), [1 << 13 | 0x1f0 << 16, 0]);
         assert_eq!(row(nr::sched_yield), [1 << 13 | 0x1f8 << 16, 0]);
         assert_eq!(row(nr::getpgrp), [0, 0]);
+        assert_eq!(row(nr::set_robust_list), [1 << 14, 0]);
+        assert_eq!(row(nr::rt_sigprocmask), [9 | 1 << 4 | 1 << 14 | 8 << 16, 12 | 1 << 5 | 8 << 16]);
+        assert_eq!(row(nr::rt_sigaction), [9 | 1 << 4 | 1 << 14 | 32 << 16, 12 | 1 << 5 | 32 << 16]);
         assert_eq!(row(nr::futex), [0, 0]);
         assert_eq!(table.len(), COPY_TABLE_ROWS * COPY_ROW_LEN);
     }

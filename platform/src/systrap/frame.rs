@@ -21,7 +21,7 @@ const UC_FLAGS: usize = 0;
 const UC_STACK: usize = 16;
 pub(super) const UC_MCONTEXT: usize = 40;
 const UC_SIGMASK: usize = 296;
-const SIGINFO: usize = 304;
+pub(super) const SIGINFO: usize = 304;
 const SIGINFO_LEN: usize = 128;
 /// Offset of the saved `rip`.
 pub(super) const UC_RIP: usize = UC_MCONTEXT + 128;

@@ -6,7 +6,7 @@ use std::sync::{
 };
 
 use super::{slot::Slot, space::Space, unit::lock};
-use crate::Kick;
+use crate::{Kick, Lent};
 
 /// The signal that interrupts guest code. The guest never sees it: its own signals are the sentry's business.
 pub(super) const KICK_SIGNAL: i32 = libc::SIGUSR2;
@@ -53,6 +53,15 @@ impl Kick for Kicker {
     fn forget_answers(&self) {
         // Of another thread, if this one is gone and its slot is used again: it asks once more.
         self.slot.forget_answers();
+    }
+
+    fn look_at(&self, what: Lent) -> Option<u64> {
+        lock(&self.target).as_ref().and_then(|_| self.slot.look_at(what))
+    }
+
+    fn take_back(&self, what: Lent) -> Option<u64> {
+        // Once the context is gone, the slot may be another thread's.
+        lock(&self.target).as_ref().and_then(|_| self.slot.take_back(what))
     }
 
     fn kick(&self) {

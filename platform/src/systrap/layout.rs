@@ -139,6 +139,21 @@ pub(super) mod slot {
     /// The most records, of 16 bytes.
     pub(in super::super) const RECORDS_MAX: usize = 8;
 
+    /// What calls change that the shim answers itself (`lent.rs`): the signal mask…
+    pub(in super::super) const LENT_MASK: usize = 0x280;
+    /// …the head of the robust list…
+    pub(in super::super) const LENT_ROBUST_LIST: usize = 0x288;
+    /// …which actions of signals are as at the start of a program…
+    pub(in super::super) const LENT_DEFAULTS: usize = 0x290;
+    /// …which are not, but have a restorer only…
+    pub(in super::super) const LENT_PLAIN: usize = 0x298;
+    /// …and that.
+    pub(in super::super) const LENT_RESTORER: usize = 0x2a0;
+    /// Counts trapped calls that may be answered by the shim.
+    pub(in super::super) const UNSEEN: usize = 0x2a8;
+    /// Where the shim makes what it copies to the guest.
+    pub(in super::super) const LOCAL_OUT: usize = 0x2c0;
+
     /// The operations.
     pub(in super::super) const OPS: usize = 0x400;
     /// Bytes an operation takes: number, six arguments, result.
@@ -193,6 +208,8 @@ pub(super) mod copy {
     /// Of the first item, alone: the shim itself answers the call, with the word at the offset in bits 16–31 of the slot, if
     /// there is an answer. `sched_yield` is then left to the host.
     pub(in super::super) const ANSWER: u32 = 1 << 13;
+    /// Of the first item: the shim may answer the call, once it has copied what the row says.
+    pub(in super::super) const LOCAL: u32 = 1 << 14;
     /// The most bytes that are looked at for writing.
     pub(in super::super) const OUT_MAX: u32 = 4096;
 }
@@ -222,6 +239,8 @@ pub(super) mod event {
     pub(in super::super) const FAST_CALL: u32 = 0x1001;
     /// A kick on the way back to the guest: nothing has changed.
     pub(in super::super) const FAST_KICK: u32 = 0x1002;
+    /// A kick on the way back from a patched call that the shim answered: the registers are in the slot.
+    pub(in super::super) const ANSWERED: u32 = 0x1004;
     /// The signal frame asked for with [`super::flag::UPGRADE`].
     pub(in super::super) const UPGRADED: u32 = 0x1003;
 }

@@ -5,7 +5,7 @@
 //!   sentry and waits ([`shim`], [`handover`]). The sentry reads and edits the signal frame in place ([`frame`]).
 //! * Changes to a stub are lists of host calls which its shim runs for the sentry ([`ops`]); a seccomp filter bounds them
 //!   ([`filter`]). Guest memory is read and written with copies that the shim makes ([`copies`]), or `process_vm_readv(2)` ([`space`]).
-//! * Some calls the shim answers itself ([`answers`]).
+//! * Some calls the shim answers itself ([`answers`], [`lent`]).
 //! * Call sites that trap often are replaced by jumps to the shim ([`patch`], [`site`]).
 //! * Stubs are copies of a zygote or of the forking guest ([`zygote`], [`birth`]); a thread notices their ends ([`reaper`]).
 //!
@@ -26,6 +26,7 @@ mod frame;
 mod handover;
 mod kick;
 mod layout;
+mod lent;
 mod ops;
 mod pace;
 mod patch;

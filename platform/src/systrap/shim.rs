@@ -9,6 +9,7 @@ use super::{
     copies, frame,
     kick::KICK_SIGNAL,
     layout::{self, copy, event, feature, flag, slot, word},
+    lent,
 };
 
 global_asm!(
@@ -40,6 +41,17 @@ global_asm!(
     copy_bits = const copy::BITS,
     copy_row_len = const layout::COPY_ROW_LEN,
     copy_answer = const copy::ANSWER,
+    copy_local = const copy::LOCAL,
+    siginfo = const frame::SIGINFO,
+    audit_arch = const host::seccomp::ARCH_X86_64,
+    unseen = const slot::UNSEEN,
+    lent_mask = const slot::LENT_MASK,
+    lent_robust_list = const slot::LENT_ROBUST_LIST,
+    lent_defaults = const slot::LENT_DEFAULTS,
+    lent_plain = const slot::LENT_PLAIN,
+    lent_restorer = const slot::LENT_RESTORER,
+    lasting_actions = const lent::LASTING_ACTIONS,
+    local_out = const slot::LOCAL_OUT,
     copy_out_max = const copy::OUT_MAX,
     uc_rip = const frame::UC_RIP,
     frame = const slot::FRAME,
@@ -78,6 +90,7 @@ global_asm!(
     event_fast_call = const event::FAST_CALL,
     event_fast_kick = const event::FAST_KICK,
     event_upgraded = const event::UPGRADED,
+    event_answered = const event::ANSWERED,
     feature_fsgsbase = const feature::FSGSBASE,
 );
 

@@ -236,7 +236,7 @@ in_shim:
     lea rcx, [rip + ask]
     cmp rax, rcx
     jb kick_early
-    lea rcx, [rip + fast_resume]
+    lea rcx, [rip + fast_return]
     cmp rax, rcx
     jb kick_later
     lea rcx, [rip + fast_resume_end]
@@ -293,6 +293,10 @@ kick_early:
     je continue_at
     lea rcx, [rip + argument_probe]
     lea rsi, [rip + argument_probed]
+    cmp rax, rcx
+    je continue_at
+    lea rcx, [rip + local_copy]
+    lea rsi, [rip + local_copied]
     cmp rax, rcx
     je continue_at
     lea rcx, [rip + upgrade]
@@ -406,18 +410,23 @@ ask:
     lea r12, [rbx + {registers}]
     jmp copy_arguments
 
-# From the look at the kick word to the jump, a kick is taken by `convert`.
 fast_resume:
-    cmp dword ptr [rbx + {kick}], 0
-    jne fast_kicked
     test al, {flag_result}
-    jz 1f
+    jz fast_return
     mov rdx, [rbx + {result}]
     mov [rbx + {registers} + 104], rdx
-1:  test al, {flag_set_fs}
+# From the look at the kick word to the jump, a kick is taken by `convert`.
+fast_return:
+    cmp dword ptr [rbx + {kick}], 0
+    jne fast_kicked
+    test al, {flag_set_fs}
     jz 1f
     mov rax, [rbx + {new_fs}]
     wrfsbase rax
+    jmp 1f
+local_return:
+    cmp dword ptr [rbx + {kick}], 0
+    jne local_kicked
 1:  lea rsp, [rbx + {small_stack}]
     push qword ptr [rbx + {registers} + 136]
     popfq
@@ -443,6 +452,13 @@ fast_resume_end:
 fast_kicked:
     mov dword ptr [rbx + {kick}], 0
     mov dword ptr [rbx + {signo}], {event_fast_kick}
+    jmp post
+
+    # The sentry does not know these registers yet.
+local_kicked:
+    mov dword ptr [rbx + {kick}], 0
+    mov dword ptr [rbx + {signo}], {event_answered}
+    mov dword ptr [rbx + {record_count}], 0
     jmp post
 
 upgrade:
@@ -550,7 +566,185 @@ next_argument:
     jnz argument
 arguments_done:
     mov [rbx + {record_count}], r14d
-    jmp post
+
+# ---- calls that the shim answers with what it copied, while the sentry has lent it what they change: see lent.rs -------------
+    mov rax, [r12 + 104]
+    cmp rax, {copy_table_rows}
+    jae post
+    mov ecx, eax
+    shl ecx, 4
+    lea r13, [rip + systrap_shim_start + {copy_table_distance}]
+    mov r11d, [r13 + rcx]
+    test r11d, {copy_answer} + {copy_local}
+    jz post
+    test dword ptr [r12 + 136], 0x100   # TF: the sentry knows what single steps see
+    jnz post
+    lea rcx, [rbx + {registers}]
+    cmp r12, rcx
+    je 1f
+    mov rdx, [rbx + {frame}]
+    cmp dword ptr [rdx + {siginfo} + 8], 1  # SYS_SECCOMP
+    jne post
+    mov ecx, {audit_arch}
+    cmp [rdx + {siginfo} + 28], ecx
+    jne post
+    mov ecx, [rbx + {unseen}]           # the sentry sees some of the traps, and patches the site
+    inc ecx
+    mov [rbx + {unseen}], ecx
+    test cl, 3
+    jz post
+1:  mov r10, [r12 + 16]                 # r10, rdi, rsi and rdx are the guest's from here
+    mov rdi, [r12 + 64]
+    mov rsi, [r12 + 72]
+    mov rdx, [r12 + 96]
+    cmp eax, 14
+    je local_mask
+    cmp eax, 13
+    je local_action
+    cmp eax, 273
+    je local_robust_list
+    cmp eax, 24                         # sched_yield
+    je post
+    shr r11d, 16
+    mov rax, [rbx + r11]
+    btr rax, 63
+    jnc post
+local_done:
+    mov [r12 + 104], rax
+    lea rcx, [rbx + {registers}]
+    cmp r12, rcx
+    je local_return
+    mov rsp, [rbx + {frame}]
+    jmp systrap_shim_restorer
+
+local_robust_list:                      # (head, len)
+    cmp rsi, 24
+    jne post
+    mov rax, [rbx + {lent_robust_list}]
+    bts rdi, 63
+    jc post
+    bt rax, 63
+    jnc post
+    lock cmpxchg [rbx + {lent_robust_list}], rdi
+    jne post
+    xor eax, eax
+    jmp local_done
+
+local_mask:                             # rt_sigprocmask(how, set, oldset, size)
+    cmp r10, 8
+    jne post
+    mov rax, [rbx + {lent_mask}]
+    bt eax, 8
+    jnc post
+    mov rcx, rax
+    test rsi, rsi
+    jz 3f
+    call copied
+    cmp r8d, 8
+    jne post
+    mov rcx, [rbx + {in_area}]
+    cmp edi, 1
+    ja 1f
+    je 2f
+    or rcx, rax                         # SIG_BLOCK
+    jmp 3f
+1:  cmp edi, 2                          # SIG_SETMASK
+    jne post
+    jmp 3f
+2:  not rcx                             # SIG_UNBLOCK
+    and rcx, rax
+3:  btr rcx, 18                         # SIGSTOP
+    bts rcx, 8                          # SIGKILL's bit says that the mask is here
+    mov rdi, rdx
+    test rdi, rdi
+    jz 4f
+    bt r14d, 17
+    jnc post
+4:  lock cmpxchg [rbx + {lent_mask}], rcx
+    jne post
+    btr rax, 8
+    mov [rbx + {local_out}], rax
+    mov ecx, 8
+local_out:
+    test rdi, rdi
+    jz local_zero
+    lea rsi, [rbx + {local_out}]
+local_copy:
+    rep movsb
+local_copied:
+    mov rax, -14                        # EFAULT
+    test ecx, ecx
+    jnz local_done
+local_zero:
+    xor eax, eax
+    jmp local_done
+
+local_action:                           # rt_sigaction(signal, new, old, size)
+    cmp r10, 8
+    jne post
+    dec edi
+    cmp edi, 64
+    jae post
+    mov r9, [rbx + {lent_defaults}]
+    bt r9d, 8
+    jnc post
+    mov r13, [rbx + {lent_plain}]
+    mov r15, [rbx + {lent_restorer}]
+    xor eax, eax
+    mov [rbx + {local_out}], rax
+    mov [rbx + {local_out} + 24], rax
+    xor ecx, ecx
+    bt r9, rdi
+    jc 1f
+    bt r13, rdi
+    jnc post
+    mov eax, 0x04000000                 # SA_RESTORER
+    mov rcx, r15
+1:  mov [rbx + {local_out} + 8], rax
+    mov [rbx + {local_out} + 16], rcx
+    test rdx, rdx
+    jz 2f
+    bt r14d, 17
+    jnc post
+2:  test rsi, rsi
+    jz 4f
+    mov ecx, {lasting_actions}
+    bt rcx, rdi
+    jc post
+    call copied
+    cmp r8d, 32
+    jne post
+    mov rax, [rbx + {in_area}]
+    or rax, [rbx + {in_area} + 24]
+    jnz post
+    cmp qword ptr [rbx + {in_area} + 8], 0x04000000
+    jne post
+    mov rax, [rbx + {in_area} + 16]
+    test r13, r13
+    jz 3f
+    cmp rax, r15
+    jne post
+3:  mov rcx, rax
+    mov rax, r9
+    btr r9, rdi
+    bts r13, rdi
+    lock cmpxchg [rbx + {lent_defaults}], r9
+    jne post
+    mov [rbx + {lent_restorer}], rcx
+    mov [rbx + {lent_plain}], r13
+4:  mov rdi, rdx
+    mov ecx, 32
+    jmp local_out
+
+# r8d = how much there is of what is at rsi in the record that is alone, if it is
+copied:
+    xor r8d, r8d
+    cmp r14b, 1
+    jne 1f
+    cmp rsi, [rbx + {records}]
+    jne 1f
+    mov r8d, [rbx + {records} + 8]
+1:  ret
 
 # rsi = address, rax = length, ecx = offset
 record:

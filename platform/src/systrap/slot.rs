@@ -70,6 +70,10 @@ impl Slot {
         self.map.set64(self.base + offset, value);
     }
 
+    pub(super) fn swap64(&self, offset: usize, value: u64) -> u64 {
+        self.map.swap64(self.base + offset, value)
+    }
+
     pub(super) fn get_words(&self, offset: usize, into: &mut [u64]) {
         self.map.get_words(self.base + offset, into);
     }
@@ -93,6 +97,7 @@ impl Slot {
         self.set32(slot::SPIN, 0);
         self.set32(slot::KICK, 0);
         self.forget_answers();
+        self.forget_lent();
         self.request().store(word::EMPTY, Ordering::Relaxed);
     }
 

@@ -65,6 +65,22 @@ impl SigHandlers {
         actions.0.get_mut(index(signo)).map_or_else(Action::default, |slot| std::mem::replace(slot, action))
     }
 
+    /// Signals with the default action and nothing else.
+    pub fn defaults(&self) -> SigSet {
+        let actions = self.actions.lock();
+        let default = (1..=NSIG).filter(|signo| actions.0.get(index(*signo)) == Some(&Action::default()));
+        SigSet(default.fold(0, |set, signo| set | SigSet::of(signo).0))
+    }
+
+    /// Gives those of `signals` that have the default action and nothing else a restorer.
+    pub fn set_plain(&self, signals: SigSet, restorer: u64) {
+        for (action, signo) in self.actions.lock().0.iter_mut().zip(1..) {
+            if signals.has(signo) && *action == Action::default() {
+                *action = Action { flags: SA_RESTORER, restorer, ..Action::default() };
+            }
+        }
+    }
+
     /// A copy (fork).
     pub fn duplicate(&self) -> Arc<SigHandlers> {
         Arc::new(SigHandlers { actions: Mutex::new(Table(self.actions.lock().0)) })

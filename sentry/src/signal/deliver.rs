@@ -28,9 +28,8 @@ impl Task {
     pub fn set_blocked(self: &Arc<Self>, mask: SigSet) {
         let newly = {
             let mut signals = self.signals.lock();
-            let mask = mask.without(UNBLOCKABLE);
-            let newly = mask.without(signals.blocked);
-            signals.blocked = mask;
+            let newly = mask.without(UNBLOCKABLE).without(signals.blocked());
+            signals.set_blocked(mask);
             newly
         };
         self.refresh_signal_pending();
@@ -38,7 +37,7 @@ impl Task {
         let orphaned = self.group.signals.lock().pending.set().intersection(newly);
         if !orphaned.is_empty() {
             for other in self.kernel.tasks.lock().threads_of(self.pid()) {
-                if !orphaned.without(other.signals.lock().blocked).is_empty() {
+                if !orphaned.without(other.signals.lock().blocked()).is_empty() {
                     other.notify_signal();
                 }
             }
@@ -47,15 +46,16 @@ impl Task {
 
     /// The mask.
     pub fn blocked(&self) -> SigSet {
-        self.signals.lock().blocked
+        self.signals.lock().mask()
     }
 
     /// Recomputes `TIF_SIGPENDING`.
     pub fn refresh_signal_pending(&self) {
         let group = self.group.signals.lock();
-        let own = self.signals.lock();
-        let ready = own.pending.set().union(group.pending.set()).without(own.blocked);
-        let pending = !ready.is_empty()
+        let mut own = self.signals.lock();
+        let pending = own.pending.set().union(group.pending.set());
+        let ready = !pending.is_empty() && !pending.without(own.blocked()).is_empty();
+        let pending = ready
             || group.exiting.is_some()
             || own.exit_requested
             || self.trace.wants_stop()
@@ -69,7 +69,7 @@ impl Task {
     fn dequeue(&self) -> Option<SigInfo> {
         let mut group = self.group.signals.lock();
         let mut own = self.signals.lock();
-        let wanted = SigSet(!own.blocked.0);
+        let wanted = SigSet(!own.mask().0);
         let taken = own.pending.take(wanted).or_else(|| group.pending.take(wanted));
         drop((own, group));
         taken.map(|info| self.group.timers.signal_taken(info))
@@ -188,7 +188,7 @@ fn run_handler(cx: &mut ThreadCx, info: &SigInfo, action: Action) {
     }
     let return_mask = {
         let mut signals = task.signals.lock();
-        signals.saved_mask.take().unwrap_or(signals.blocked)
+        signals.saved_mask.take().unwrap_or_else(|| signals.mask())
     };
     crate::task::rseq::abort_critical_section(cx);
     if frame::push(cx, info, &action, return_mask).is_err() {

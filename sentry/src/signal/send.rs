@@ -159,8 +159,8 @@ fn queue(
         return Ok(());
     }
     let wants = |task: &Arc<Task>| {
-        let signals = task.signals.lock();
-        !signals.blocked.has(signo) || signals.waiting_for.has(signo)
+        let mut signals = task.signals.lock();
+        !signals.blocked().has(signo) || signals.waiting_for.has(signo)
     };
     match target {
         Some(task) => {
@@ -180,8 +180,8 @@ fn queue(
 }
 
 fn wants_blocked(task: &Task, signo: i32) -> bool {
-    let signals = task.signals.lock();
-    signals.blocked.has(signo) || signals.waiting_for.has(signo)
+    let mut signals = task.signals.lock();
+    signals.blocked().has(signo) || signals.waiting_for.has(signo)
 }
 
 /// A synchronous signal (fault) for the calling thread: cannot be blocked or ignored away (`force_sig_info`).
@@ -191,11 +191,11 @@ pub fn force(task: &Arc<Task>, info: SigInfo) {
         let handlers = task.group.handlers.read();
         let action = handlers.get(signo);
         let mut signals = task.signals.lock();
-        let blocked = signals.blocked.has(signo);
-        if blocked || action.handler == SIG_IGN {
+        let mask = signals.blocked();
+        if mask.has(signo) || action.handler == SIG_IGN {
             handlers.set(signo, super::action::Action::default());
         }
-        signals.blocked.remove(signo);
+        signals.set_blocked(mask.without(SigSet::of(signo)));
         signals.pending.push(info, false);
     }
     task.set_signal_pending(true);

@@ -1,8 +1,10 @@
 //! Pending signals and masks.
 
-use std::collections::VecDeque;
+use std::{collections::VecDeque, sync::Arc};
 
-use super::{SIGRTMIN, SigSet, info::SigInfo};
+use platform::{Context, Kick, Lent};
+
+use super::{SIGRTMIN, SigSet, UNBLOCKABLE, info::SigInfo};
 use crate::task::wait::ExitStatus;
 
 /// Signals that wait for delivery: standard ones at most once each, real-time ones queued.
@@ -102,8 +104,10 @@ pub struct AltStack {
 pub struct ThreadSignals {
     /// Signals sent to this thread.
     pub pending: Pending,
-    /// The mask.
-    pub blocked: SigSet,
+    /// The mask, as far as the sentry knows.
+    blocked: SigSet,
+    /// The guest may change the mask without a call: who has it.
+    holder: Option<Arc<dyn Kick>>,
     /// The mask to go back to after a handler that interrupted sigsuspend, ppoll, ….
     pub saved_mask: Option<SigSet>,
     /// Signals sigtimedwait waits for although they are blocked.
@@ -120,10 +124,45 @@ impl ThreadSignals {
         ThreadSignals {
             pending: Pending::default(),
             blocked: SigSet(blocked),
+            holder: None,
             saved_mask: None,
             waiting_for: SigSet::EMPTY,
             alt_stack: AltStack { flags: 2, ..AltStack::default() },
             exit_requested: false,
+        }
+    }
+
+    /// The mask at some time during the call.
+    pub fn mask(&self) -> SigSet {
+        let lent = self.holder.as_ref().and_then(|holder| holder.look_at(Lent::Mask));
+        lent.map_or(self.blocked, |mask| SigSet(mask).without(UNBLOCKABLE))
+    }
+
+    /// The mask, which only a system call changes from now on. Who makes a signal pending, or is told that one is, decides with this: a
+    /// guest that unblocks it later asks.
+    pub fn blocked(&mut self) -> SigSet {
+        self.blocked = self.mask_taken_back();
+        self.blocked
+    }
+
+    fn mask_taken_back(&mut self) -> SigSet {
+        let lent = self.holder.take().and_then(|holder| holder.take_back(Lent::Mask));
+        lent.map_or(self.blocked, |mask| SigSet(mask).without(UNBLOCKABLE))
+    }
+
+    /// Changes the mask. `SIGKILL` and `SIGSTOP` stay unblocked.
+    pub fn set_blocked(&mut self, mask: SigSet) {
+        self.mask_taken_back();
+        self.blocked = mask.without(UNBLOCKABLE);
+    }
+
+    /// Lets the guest change the mask without a call. Only while nothing is pending for the thread or its process.
+    pub fn lend_mask(&mut self, context: &mut dyn Context) {
+        if self.pending.is_empty() && self.saved_mask.is_none() && self.waiting_for.is_empty() {
+            let mask = self.blocked();
+            if context.lend(Lent::Mask, mask.0) {
+                self.holder = Some(context.kicker());
+            }
         }
     }
 }

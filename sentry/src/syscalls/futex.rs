@@ -277,7 +277,8 @@ pub fn set_robust_list(cx: &mut ThreadCx, head: UserAddr, len: usize) -> Result<
     if len != size_of::<RobustListHead>() {
         return Err(Errno::EINVAL);
     }
-    cx.task.robust_list.store(head.0, std::sync::atomic::Ordering::Relaxed);
+    cx.task.set_robust_list(head.0);
+    cx.lend();
     Ok(())
 }
 
@@ -296,7 +297,7 @@ pub fn get_robust_list(cx: &mut ThreadCx, pid: i32, head: UserAddr, len: UserAdd
         return Err(Errno::EPERM);
     }
     cx.write_obj(len, &size_of::<RobustListHead>())?;
-    cx.write_obj(head, &task.robust_list.load(std::sync::atomic::Ordering::Relaxed))
+    cx.write_obj(head, &task.robust_list())
 }
 
 #[cfg(test)]

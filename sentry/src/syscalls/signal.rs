@@ -49,6 +49,7 @@ pub fn rt_sigaction(
     if !is_valid(signo) || (wanted.is_some() && UNBLOCKABLE.has(signo)) {
         return Err(Errno::EINVAL.into());
     }
+    cx.know_actions();
     let handlers = Arc::clone(&cx.task.group.handlers.read());
     let before = match wanted {
         Some(action) => {
@@ -64,6 +65,8 @@ pub fn rt_sigaction(
         }
         None => handlers.get(signo),
     };
+    drop(handlers);
+    cx.lend_actions();
     if !old.is_null() {
         cx.write_obj(old, &[before.handler, before.flags, before.restorer, before.mask.0])?;
     }
@@ -100,6 +103,7 @@ pub fn rt_sigprocmask(
         };
         let task = Arc::clone(&cx.task);
         task.set_blocked(mask);
+        cx.lend();
     }
     if !old.is_null() {
         cx.write_obj(old, &before.0)?;

@@ -59,6 +59,7 @@ impl ThreadCx {
     /// Those of clone(2).
     pub fn clone_task(&mut self, request: &CloneRequest) -> SysResult<Pid> {
         check_flags(&self.task, request)?;
+        self.know_actions();
         let flags = request.flags;
         let parent = Arc::clone(&self.task);
         if parent.group.signals.lock().exiting.is_some() {
@@ -177,7 +178,7 @@ impl ThreadCx {
         };
         let (blocked, alt_stack) = {
             let signals = parent.signals.lock();
-            (signals.blocked, signals.alt_stack)
+            (signals.mask(), signals.alt_stack)
         };
         let mut scheduling = *parent.scheduling.lock();
         if scheduling.reset_on_fork {

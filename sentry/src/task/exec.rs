@@ -271,6 +271,7 @@ impl ThreadCx {
 
     fn replace_image(&mut self, program: &Program) -> Result<()> {
         self.release_memory();
+        self.know_actions();
         let task = Arc::clone(&self.task);
         let old = task.mm()?;
         let layout = task.kernel.platform.layout();
@@ -280,6 +281,8 @@ impl ThreadCx {
         } else {
             // Somebody else (a vfork parent) lives in the old one.
             let process = task.kernel.platform.new_process()?;
+            // The mask is in the old context's keeping.
+            task.signals.lock().blocked();
             *task.kicker.write() = Some(process.context.kicker());
             self.context = process.context;
             Mm::new(process.space, layout)
@@ -294,6 +297,7 @@ impl ThreadCx {
         let secure = self.change_credentials(program);
         self.load(&mm, program, secure)?;
         self.reset_process(program, secure);
+        self.lend();
         Ok(())
     }
 
@@ -454,7 +458,7 @@ impl ThreadCx {
         *task.name.lock() = program.name;
         *task.rseq.lock() = None;
         *task.restart_block.lock() = None;
-        task.robust_list.store(0, Ordering::Relaxed);
+        task.set_robust_list(0);
         group.timers.clear_posix();
         group.has_execed.store(true, Ordering::Relaxed);
         group.dumpable.store(!secure, Ordering::Relaxed);

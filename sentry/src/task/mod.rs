@@ -89,7 +89,7 @@ pub struct Task {
     /// `set_tid_address`, `CLONE_CHILD_CLEARTID`.
     pub clear_child_tid: AtomicU64,
     /// Head of the robust futex list, and its length argument.
-    pub robust_list: AtomicU64,
+    robust_list: AtomicU64,
     /// It ends and has given up the futexes it owns: nobody may wait for it any more.
     pub futexes_left: AtomicBool,
     /// `rseq` registration: address, and signature in the upper half of the pair.
@@ -319,6 +319,35 @@ impl Task {
         }
     }
 
+    /// As [`Task::forget_answers`], and what the guest changes without a call is not lent any more: every call is to be seen.
+    pub fn see_every_call(&self) {
+        self.forget_answers();
+        self.signals.lock().blocked();
+        self.robust_list();
+    }
+
+    /// Head of the robust list.
+    pub fn robust_list(&self) -> u64 {
+        self.robust_list_of(&mut self.signals.lock())
+    }
+
+    /// As [`Task::robust_list`], for who holds this lock, which is what orders those who take the list back.
+    fn robust_list_of(&self, _signals: &mut ThreadSignals) -> u64 {
+        let lent =
+            self.kicker.read().as_ref().and_then(|kicker| kicker.take_back(platform::Lent::RobustList));
+        if let Some(head) = lent {
+            self.robust_list.store(head, Ordering::Relaxed);
+        }
+        self.robust_list.load(Ordering::Relaxed)
+    }
+
+    /// Changes the head of the robust list.
+    pub fn set_robust_list(&self, head: u64) {
+        let mut signals = self.signals.lock();
+        self.robust_list_of(&mut signals);
+        self.robust_list.store(head, Ordering::Relaxed);
+    }
+
     /// Whether the task has all of `caps` in its effective set.
     pub fn capable(&self, caps: Caps) -> bool {
         self.creds.read().capable(caps)
@@ -490,6 +519,52 @@ impl ThreadCx {
         if self.task.seccomp.is_on() || self.is_traced() {
             self.task.forget_answers();
         }
+    }
+
+    /// Lets the guest change what nothing looks at now without a system call, unless every call is to be seen.
+    pub fn lend(&mut self) {
+        if self.task.kernel.strace.is_some() || self.task.seccomp.is_on() || self.is_traced() {
+            return;
+        }
+        let task = Arc::clone(&self.task);
+        {
+            let group = task.group.signals.lock();
+            let mut signals = task.signals.lock();
+            if group.pending.is_empty() {
+                signals.lend_mask(&mut *self.context);
+            }
+            self.context.lend(platform::Lent::RobustList, task.robust_list_of(&mut signals));
+        }
+        // As in `remember`.
+        std::sync::atomic::fence(Ordering::SeqCst);
+        if task.seccomp.is_on() || self.is_traced() {
+            task.see_every_call();
+        }
+    }
+
+    /// As [`ThreadCx::lend`], of the actions of signals. They are taken back by [`ThreadCx::know_actions`].
+    pub fn lend_actions(&mut self) {
+        if self.task.kernel.strace.is_some() || self.task.seccomp.is_on() || self.is_traced() {
+            return;
+        }
+        let task = Arc::clone(&self.task);
+        let alone = task.kernel.tasks.lock().process(task.pid()).is_some_and(|p| p.threads.len() == 1);
+        let handlers = task.group.handlers.read();
+        if alone && Arc::strong_count(&handlers) == 1 {
+            self.context.lend_actions(handlers.defaults().0);
+            drop(handlers);
+            std::sync::atomic::fence(Ordering::SeqCst);
+            if self.task.seccomp.is_on() || self.is_traced() {
+                self.task.forget_answers();
+            }
+        }
+    }
+
+    /// Puts what the guest made of actions that were lent to where everybody looks. Before they are told, set, copied or shared.
+    pub fn know_actions(&mut self) {
+        let Some(plain) = self.context.take_actions() else { return };
+        let handlers = self.task.group.handlers.read();
+        handlers.set_plain(crate::signal::SigSet(plain.signals), plain.restorer);
     }
 }
 

@@ -62,6 +62,7 @@ impl ThreadCx {
         self.task.waker.bind_current_thread();
         super::current::set_current(&self.task);
         *self.task.kicker.write() = Some(self.context.kicker());
+        self.lend();
         let mut interrupted = None;
         let status = loop {
             if interrupted.is_some() || self.task.interrupted() {

@@ -111,7 +111,7 @@ pub enum Scope {
 pub fn enter_strict(task: &Task) -> Result<()> {
     task.seccomp.may_enter(SECCOMP_MODE_STRICT)?;
     task.seccomp.mode.store(SECCOMP_MODE_STRICT, Ordering::SeqCst);
-    task.forget_answers();
+    task.see_every_call();
     Ok(())
 }
 
@@ -141,13 +141,13 @@ pub fn add_filter(task: &Task, program: Program, scope: Scope) -> Result<Option<
     }
     let filters: Arc<[Arc<Program>]> = old.iter().cloned().chain([Arc::new(program)]).collect();
     task.seccomp.set_filters(Arc::clone(&filters));
-    task.forget_answers();
+    task.see_every_call();
     for other in others {
         if task.no_new_privs.load(Ordering::Relaxed) {
             other.no_new_privs.store(true, Ordering::Relaxed);
         }
         other.seccomp.set_filters(Arc::clone(&filters));
-        other.forget_answers();
+        other.see_every_call();
     }
     Ok(None)
 }

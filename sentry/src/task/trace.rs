@@ -175,7 +175,7 @@ impl Task {
         self.trace.on.store(true, Ordering::SeqCst);
         drop(state);
         // Its tracer is to see every call.
-        self.forget_answers();
+        self.see_every_call();
         Ok(())
     }
 

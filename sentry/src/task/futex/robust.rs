@@ -1,7 +1,5 @@
 //! Robust futexes: what becomes of the locks of a thread that ends (`exit_robust_list` in `kernel/futex/core.c`).
 
-use std::sync::atomic::Ordering;
-
 use linux_abi::{
     Errno, Result, UserAddr,
     futex::{FUTEX_OWNER_DIED, FUTEX_TID_MASK, FUTEX_WAITERS, RobustListHead},
@@ -19,7 +17,8 @@ const LIMIT: usize = 2048;
 /// Marks the locks of an ending (or execing) thread: those on its robust list and the PI futexes others wait for. The
 /// thread's memory must still be there.
 pub fn exit_robust_list(cx: &mut ThreadCx) {
-    let head = cx.task.robust_list.swap(0, Ordering::Relaxed);
+    let head = cx.task.robust_list();
+    cx.task.set_robust_list(0);
     if head != 0 {
         // A list that cannot be read ends there, as in Linux.
         let _ = walk(cx, head);
