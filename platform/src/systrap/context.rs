@@ -545,8 +545,7 @@ impl Context for SystrapContext {
         for part in pieces.chunks(deferred::MAX / 2) {
             part.iter().for_each(|piece| self.gone(piece.range));
             self.map_file(file, &part.iter().map(map).collect::<Vec<_>>())?;
-            let mut patches = lock(&self.own.patches);
-            part.iter().filter(|piece| piece.offset.is_some()).for_each(|p| patches.mapped(p.range, p.prot));
+            self.mapped_image(file, part);
         }
         Ok(())
     }

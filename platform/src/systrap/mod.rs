@@ -40,6 +40,7 @@ mod space;
 pub(crate) mod traced;
 mod turns;
 mod unit;
+mod verdicts;
 mod zygote;
 
 use std::{

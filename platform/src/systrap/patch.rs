@@ -12,7 +12,10 @@
 
 use std::{
     collections::{BTreeMap, HashMap, HashSet},
-    sync::atomic::{AtomicBool, Ordering},
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
 };
 
 use super::{
@@ -21,11 +24,12 @@ use super::{
     shim,
     site::{self, Shape, Site},
     slot::Slot,
+    verdicts::Source,
 };
 use crate::{PageRange, Prot, Registers};
 
 /// A site is looked at when it has trapped for a multiple of this.
-const THRESHOLD: u32 = 8;
+const THRESHOLD: u32 = 4;
 /// A compared site, which takes a search through its mapping.
 const COMPARED_THRESHOLD: u32 = 64;
 /// Mappings larger than this are not searched.
@@ -48,8 +52,8 @@ const NEVER: [u64; 10] = [15, 56, 57, 58, 59, 60, 158, 231, 322, 435];
 #[derive(Clone, Debug, Default)]
 pub(super) struct Patches {
     off: bool,
-    /// Mappings whose sites may be patched: start and end.
-    texts: BTreeMap<u64, u64>,
+    /// Mappings whose sites may be patched, by their starts.
+    texts: BTreeMap<u64, Text>,
     /// How often a site has trapped, by return address.
     counts: HashMap<u64, u32>,
     /// Sites with other bytes than their own, by address.
@@ -66,6 +70,26 @@ pub(super) struct Patches {
     frozen: u32,
     /// Sites are being written by the shim of the slot at this address, with so many operations.
     busy: Option<(u64, usize)>,
+}
+
+/// A mapping whose sites may be patched.
+#[derive(Clone, Debug)]
+pub(super) struct Text {
+    pub(super) start: u64,
+    pub(super) end: u64,
+    /// Where its bytes come from, if that can be said.
+    pub(super) source: Option<Arc<Source>>,
+}
+
+/// What must be done before a site may be patched.
+#[derive(Clone, Debug)]
+pub(super) enum Search {
+    Nothing,
+    /// A search for branches to [`Site::back`], unless it is known what that would find.
+    Branches {
+        text: Text,
+        worth_it: bool,
+    },
 }
 
 /// A site that has other bytes than its own.
@@ -141,17 +165,21 @@ impl Patches {
         *self = Patches { off: self.off, thunks_mapped: self.thunks_mapped, ..Patches::default() };
     }
 
-    /// A private file mapping was made.
-    pub(super) fn mapped(&mut self, range: PageRange, prot: Prot) {
-        if !self.off && prot == RX && self.texts.len() < TEXTS_MAX {
-            self.texts.insert(range.start(), range.end());
-        }
+    /// Whether it matters that a private file mapping is made.
+    pub(super) fn wants(&self, prot: Prot) -> bool {
+        !self.off && prot == RX && self.texts.len() < TEXTS_MAX
+    }
+
+    /// A private file mapping that matters was made.
+    pub(super) fn mapped(&mut self, range: PageRange, source: Option<Arc<Source>>) {
+        let (start, end) = (range.start(), range.end());
+        self.texts.insert(start, Text { start, end, source });
     }
 
     /// Mappings in `range` are about to change in some way: nothing there is patched from now on.
     pub(super) fn changed(&mut self, range: PageRange) {
         let before = self.texts.range(..range.end()).rev();
-        let overlapping = before.take_while(|(_, end)| **end > range.start());
+        let overlapping = before.take_while(|(_, text)| text.end > range.start());
         for start in overlapping.map(|(start, _)| *start).collect::<Vec<_>>() {
             self.texts.remove(&start);
             self.counts.retain(|back, _| !range.contains(*back));
@@ -174,10 +202,11 @@ impl Patches {
     }
 
     /// The text mapping around a return address, if its sites may be patched now.
-    fn text(&self, back: u64) -> Option<(u64, u64)> {
-        let (start, end) = self.texts.range(..back).next_back()?;
-        let inside = *start + site::BEFORE <= back && back - site::BEFORE + site::AROUND as u64 <= *end;
-        (inside && self.is_free() && (self.thunks.len() as u64) < PATCHES_MAX).then_some((*start, *end))
+    fn text(&self, back: u64) -> Option<&Text> {
+        let (_, text) = self.texts.range(..back).next_back()?;
+        let inside =
+            text.start + site::BEFORE <= back && back - site::BEFORE + site::AROUND as u64 <= text.end;
+        (inside && self.is_free() && (self.thunks.len() as u64) < PATCHES_MAX).then_some(text)
     }
 
     /// Counts a trap of the call that returns to `regs.rip`: how often it has trapped, when it is worth a look at its site.
@@ -193,18 +222,15 @@ impl Patches {
         count.is_multiple_of(THRESHOLD).then_some(*count)
     }
 
-    /// What must be searched for branches to [`Site::back`] before a site that trapped `count` times may be patched: the bounds
-    /// of a mapping. `Some(None)`: nothing. `None`: it is not to be patched, or not yet.
-    pub(super) fn search(&self, site: &Site, count: u32) -> Option<Option<(u64, u64)>> {
-        match site.shape {
-            Shape::Numbered(_) => Some(None),
-            // Once: what is found does not change.
-            Shape::Compared(_) if count == COMPARED_THRESHOLD => {
-                let (start, end) = self.text(site.back())?;
-                (end - start <= SEARCH_MAX).then_some(Some((start, end)))
-            }
-            Shape::Compared(_) => None,
+    /// What must be done before a site that trapped `count` times may be patched. `None`: it is not to be patched.
+    pub(super) fn search(&self, site: &Site, count: u32) -> Option<Search> {
+        if let Shape::Numbered(_) = site.shape {
+            return Some(Search::Nothing);
         }
+        let text = self.text(site.back())?;
+        // Once: what is found does not change.
+        let worth_it = count == COMPARED_THRESHOLD;
+        (text.end - text.start <= SEARCH_MAX).then(|| Search::Branches { text: text.clone(), worth_it })
     }
 
     /// The operations that patch `site`, or begin to. They must be run next in the stub of `slot`, which is stopped.
@@ -414,11 +440,11 @@ mod tests {
     fn changes_forget_what_they_overlap() {
         let mut patches = Patches::default();
         for start in [0x1000, 0x4000, 0x8000] {
-            patches.mapped(range(start, start + 0x2000), RX);
+            patches.mapped(range(start, start + 0x2000), None);
             let site = Site { start: start + 0x10, shape: Shape::Numbered(1) };
             patches.sites.insert(site.start, Patched { site, thunk: 0, inside: None });
         }
-        patches.mapped(range(0x1_0000, 0x1_1000), RW);
+        assert!(patches.wants(RX) && !patches.wants(RW));
         patches.gone(range(0x5000, 0x9000));
         assert_eq!(patches.texts.keys().collect::<Vec<_>>(), [&0x1000]);
         assert_eq!(patches.sites.keys().collect::<Vec<_>>(), [&0x1010, &0x4010]);

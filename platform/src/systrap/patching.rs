@@ -1,39 +1,42 @@
 //! What a context does about call sites: finds them, patches them, and hides that they are patched.
 
-use std::sync::atomic::Ordering;
+use std::{os::fd::BorrowedFd, sync::atomic::Ordering};
 
 use super::{
     context::SystrapContext,
     ops::Op,
-    patch::{Hints, Patches, restore},
+    patch::{Hints, Patches, Search, Text, restore},
     site::{self, Shape, Site},
     unit::lock,
+    verdicts::is_branch_target,
 };
-use crate::{AddressSpace, Errno, Gone, PageRange, Registers, UserAddr};
+use crate::{AddressSpace, Errno, Gone, PageRange, Piece, Registers, UserAddr};
 
 /// How long to wait for another thread's patch to be written, in yields.
 const WRITING_MAX: u32 = 100_000;
-/// Bytes that are searched at once, and how many of them twice, as a branch may straddle the border.
-const CHUNK: usize = 64 << 10;
-const OVERLAP: u64 = 8;
 
 impl SystrapContext {
-    /// Whether a branch within `[start, end)` may lead to `target`, or nobody can tell.
-    fn is_branch_target(&self, (start, end): (u64, u64), target: u64) -> bool {
-        let mut chunk = vec![0; CHUNK];
-        let mut at = start;
-        while at < end {
-            let len = usize::try_from(end - at).unwrap_or(CHUNK).min(CHUNK);
-            let Some(piece) = chunk.get_mut(..len) else { return true };
-            if self.own.read(UserAddr(at), piece).is_err() || site::is_branch_target(piece, at, target) {
-                return true;
-            }
-            at = (at + len as u64)
-                .checked_sub(OVERLAP)
-                .filter(|next| *next > at && *next + OVERLAP < end)
-                .unwrap_or(end);
+    /// Whether no branch leads into a compared site. No if that is not known and not `worth_it` to search.
+    fn is_compared_free(&self, site: &Site, text: &Text, worth_it: bool) -> bool {
+        let Some(source) = &text.source else {
+            let read = |at, piece: &mut [u8]| self.own.read(UserAddr(at), piece).is_ok();
+            return worth_it && !is_branch_target(text.start, text.end, site.back(), read);
+        };
+        let verdicts = &self.own.shared.verdicts;
+        let target = site.back() - text.start;
+        let known = verdicts.get(source, target);
+        known.unwrap_or_else(|| worth_it && verdicts.search(source, target))
+    }
+
+    /// Pieces of `file` were mapped, privately.
+    pub(super) fn mapped_image(&self, file: BorrowedFd<'_>, pieces: &[Piece]) {
+        for piece in pieces {
+            let Some(offset) = piece.offset.filter(|_| lock(&self.own.patches).wants(piece.prot)) else {
+                continue;
+            };
+            let source = self.own.shared.verdicts.source(file, offset, piece.range.len());
+            lock(&self.own.patches).mapped(piece.range, source);
         }
-        false
     }
 
     /// Looks whether the site of a call that trapped is worth patching.
@@ -51,11 +54,12 @@ impl SystrapContext {
             return;
         }
         let search = lock(&self.own.patches).search(&site, count);
-        self.candidate = match search {
-            Some(None) => Some(site),
-            Some(Some(text)) if !self.is_branch_target(text, site.back()) => Some(site),
-            _ => None,
+        let may_be_patched = match search {
+            Some(Search::Nothing) => true,
+            Some(Search::Branches { text, worth_it }) => self.is_compared_free(&site, &text, worth_it),
+            None => false,
         };
+        self.candidate = may_be_patched.then_some(site);
     }
 
     /// The operations that patch sites, if there is something to do.

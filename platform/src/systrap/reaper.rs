@@ -25,6 +25,7 @@ use super::{
     cpus::Cpus,
     space::Space,
     unit::{UnitAddresses, lock},
+    verdicts::Verdicts,
 };
 use crate::Errno;
 
@@ -109,6 +110,8 @@ pub(super) struct Shared {
     pub(super) addresses: Arc<Mutex<UnitAddresses>>,
     /// The process group of all stubs, which is the zygote's process number.
     group: i32,
+    /// What is known of call sites in files.
+    pub(super) verdicts: Verdicts,
     running: Running,
     processes: Mutex<HashMap<i32, Weak<Space>>>,
     serial: AtomicU64,
@@ -130,6 +133,7 @@ impl Shared {
             group,
             running,
             processes: Mutex::default(),
+            verdicts: Verdicts::default(),
             serial: AtomicU64::new(1),
             reaping: AtomicBool::new(false),
         }

@@ -129,11 +129,46 @@ impl Site {
 /// Whether a direct branch in `code`, which is mapped at `start`, may lead to `target`. Looks at every byte as if an instruction
 /// could begin there, and at every four as if they were a displacement, so it says yes too often rather than too rarely.
 pub(super) fn is_branch_target(code: &[u8], start: u64, target: u64) -> bool {
-    let far = code.windows(4).zip(start + 4..).any(|(bytes, next)| {
-        let distance = i32::from_le_bytes([bytes[0], bytes[1], bytes[2], bytes[3]]);
-        next.wrapping_add_signed(distance.into()) == target
-    });
-    far || code.windows(2).zip(start + 2..).any(|(bytes, next)| {
+    is_far_target(code, target.wrapping_sub(start)) || is_near_target(code, start, target)
+}
+
+/// The same for displacements of four bytes; the target as seen from the first byte. The loops are without a way out so that the
+/// compiler makes vectors of them: a library has millions of bytes, and a process is kept waiting.
+fn is_far_target(code: &[u8], target: u64) -> bool {
+    /// How many bytes between two looks at what was found.
+    const STEP: usize = 256;
+    let low = |value: u64| (value & 0xffff_ffff) as u32;
+    let mut wanted = low(target.wrapping_sub(4));
+    let mut rest = code;
+    loop {
+        let piece = rest.get(..STEP + 3).unwrap_or(rest);
+        let mut found = false;
+        for shift in 0..4_u32 {
+            let (words, _) = piece.get(shift as usize..).unwrap_or_default().as_chunks();
+            let mut displacement = wanted.wrapping_sub(shift);
+            let mut any = 0;
+            for word in words {
+                any |= u32::from(u32::from_le_bytes(*word) == displacement);
+                displacement = displacement.wrapping_sub(4);
+            }
+            found |= any != 0;
+        }
+        if found {
+            return true;
+        }
+        let Some(behind) = rest.get(STEP..) else { return false };
+        (rest, wanted) = (behind, wanted.wrapping_sub(low(STEP as u64)));
+    }
+}
+
+/// The same for displacements of one byte.
+fn is_near_target(code: &[u8], start: u64, target: u64) -> bool {
+    /// How far before and behind its target a short branch may begin.
+    const REACH: u64 = 130;
+    let offset = |at: u64| usize::try_from(at.saturating_sub(start)).unwrap_or(usize::MAX).min(code.len());
+    let from = offset(target.saturating_sub(REACH));
+    let around = code.get(from..offset(target.saturating_add(REACH))).unwrap_or_default();
+    around.windows(2).zip(start + from as u64 + 2..).any(|(bytes, next)| {
         let is_short = matches!(bytes[0], 0x70..=0x7f | 0xe0..=0xe3 | 0xeb);
         is_short && next.wrapping_add_signed(bytes[1].cast_signed().into()) == target
     })
@@ -181,6 +216,31 @@ mod tests {
             [(0x1004, true), (0x1002, true), (0x1100, true), (0x1006, false), (0x1009, false)]
         {
             assert_eq!(is_branch_target(&code, 0x1000, target), found, "{target:#x}");
+        }
+    }
+
+    #[test]
+    fn branches_are_found_wherever_they_are() {
+        let start = 0x7fff_ffff_0000;
+        for len in [10, 258, 259, 260, 700] {
+            for at in 0..len - 4 {
+                for distance in [-1000_i32, -5, 0, 3, 1000] {
+                    let mut code = vec![0x90; len];
+                    code[at..at + 4].copy_from_slice(&distance.to_le_bytes());
+                    let next = start + at as u64 + 4;
+                    let target = next.wrapping_add_signed(distance.into());
+                    assert!(is_branch_target(&code, start, target), "{len} {at} {distance}");
+                }
+            }
+            for at in 0..len - 1 {
+                for distance in [-128_i8, -1, 0, 127] {
+                    let mut code = vec![0x90; len];
+                    (code[at], code[at + 1]) = (0x7f, distance.cast_unsigned());
+                    let target = (start + at as u64 + 2).wrapping_add_signed(distance.into());
+                    assert!(is_branch_target(&code, start, target), "{len} {at} {distance}");
+                }
+            }
+            assert!(!is_branch_target(&vec![0x90; len], start, start + 0x1_0000));
         }
     }
 }
