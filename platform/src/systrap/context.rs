@@ -3,10 +3,7 @@
 use std::{
     iter,
     os::fd::BorrowedFd,
-    sync::{
-        Arc,
-        atomic::{AtomicBool, Ordering},
-    },
+    sync::{Arc, atomic::Ordering},
     thread,
     time::Duration,
 };
@@ -69,8 +66,6 @@ pub(crate) struct SystrapContext {
     pub(super) candidate: Option<Site>,
     /// Where the last patched call returns to, for the guest and in its thunk.
     thunk: (u64, u64),
-    /// Whether the thread runs guest code.
-    running: Arc<AtomicBool>,
 }
 
 impl SystrapContext {
@@ -83,12 +78,11 @@ impl SystrapContext {
             own: Arc::clone(space),
             leader: space.with_pid(|pid| pid == tid).unwrap_or(false),
             space: Arc::clone(space) as Arc<dyn AddressSpace>,
-            kicker: Arc::new(Kicker::new(space, tid, stub.slot.clone())),
+            kicker: Arc::new(Kicker::new(space, tid, stub.slot.clone(), space.enter_thread(&stub.slot))),
             bases: (0, 0),
             rseq: None,
             candidate: None,
             thunk: (0, 0),
-            running: space.enter_thread(&stub.slot),
             stub,
         }
     }
@@ -279,13 +273,12 @@ impl SystrapContext {
     /// Resumes the guest until its next trap.
     fn resume(&mut self, regs: &mut Registers) -> Result<Trap, Gone> {
         self.stub.copies.forget();
-        self.running.store(true, Ordering::SeqCst);
         // A long list has no room for patches; there will be others.
         let ops = if self.stub.deferred.has_room(deferred::SPARE) { self.patch() } else { Vec::new() };
         let how = self.prepare(regs)?;
         let patching = !ops.is_empty();
         let result = self.stub.resume(&self.own, ops, how);
-        self.running.store(false, Ordering::SeqCst);
+        self.kicker.stopped(self.own.threads.load(Ordering::Relaxed) == 1);
         self.stopped();
         let resumed = result?;
         if patching {

@@ -1,6 +1,9 @@
 //! The processors that a sandbox may use, and what the pairs of a guest and its sentry thread know of each other's use of them.
 
-use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::sync::{
+    Arc,
+    atomic::{AtomicBool, AtomicU32, Ordering},
+};
 
 use host::{
     cpu,
@@ -20,16 +23,66 @@ pub(super) const ROUND_US: u64 = 5;
 pub(super) struct Cpus {
     pub(super) all: CpuSet,
     pub(super) count: u32,
-    /// Guests running now, but for those that take turns, and all of them by home.
-    pub(super) guests: AtomicU32,
-    pub(super) homes: Vec<AtomicU32>,
-    /// Whether somebody polls who does not take turns.
-    pub(super) polling: AtomicBool,
+    pub(super) counts: Arc<Counts>,
     /// The pairs that take turns.
     pub(super) table: Table,
     pub(super) ticks_per_us: u64,
     /// Of [`ROUND_US`].
     pub(super) pauses_per_round: u32,
+}
+
+/// How many guests run now.
+#[derive(Debug)]
+pub(super) struct Counts {
+    /// All but those that take turns.
+    pub(super) guests: AtomicU32,
+    /// All of them, by home.
+    homes: Vec<AtomicU32>,
+    /// Whether somebody polls who does not take turns.
+    polling: AtomicBool,
+}
+
+impl Counts {
+    /// How many are at home on processor `cpu`.
+    pub(super) fn home(&self, cpu: u32) -> Option<&AtomicU32> {
+        self.homes.get(cpu as usize)
+    }
+
+    /// Whether somebody polls who does not take turns.
+    pub(super) fn is_polled(&self) -> bool {
+        self.polling.load(Ordering::Relaxed)
+    }
+}
+
+/// A guest that is counted, and polled for, until its sentry thread stops to poll or sleeps: so a call changes no counters.
+#[derive(Debug)]
+pub(super) struct Presence {
+    counts: Arc<Counts>,
+    home: u32,
+}
+
+impl Presence {
+    /// Counts a guest at home on processor `home`. `None`: somebody else polls.
+    pub(super) fn begin(counts: &Arc<Counts>, home: u32) -> Option<Presence> {
+        if counts.polling.swap(true, Ordering::Acquire) {
+            return None;
+        }
+        counts.guests.fetch_add(1, Ordering::Relaxed);
+        if let Some(at_home) = counts.home(home) {
+            at_home.fetch_add(1, Ordering::Relaxed);
+        }
+        Some(Presence { counts: Arc::clone(counts), home })
+    }
+}
+
+impl Drop for Presence {
+    fn drop(&mut self) {
+        if let Some(at_home) = self.counts.home(self.home) {
+            at_home.fetch_sub(1, Ordering::Relaxed);
+        }
+        self.counts.guests.fetch_sub(1, Ordering::Relaxed);
+        self.counts.polling.store(false, Ordering::Release);
+    }
 }
 
 impl Cpus {
@@ -43,9 +96,11 @@ impl Cpus {
         Cpus {
             all,
             count: all.count(),
-            guests: AtomicU32::new(0),
-            homes: (0..=highest).map(|_| AtomicU32::new(0)).collect(),
-            polling: AtomicBool::new(false),
+            counts: Arc::new(Counts {
+                guests: AtomicU32::new(0),
+                homes: (0..=highest).map(|_| AtomicU32::new(0)).collect(),
+                polling: AtomicBool::new(false),
+            }),
             table: Table::default(),
             ticks_per_us,
             pauses_per_round: u32::try_from(ROUND_US * ticks_per_us / ticks_per_pause).unwrap_or(1).max(1),
@@ -55,7 +110,7 @@ impl Cpus {
     /// Sends a stub that is about to be killed to another processor, if no guest needs that one: taking a memory down takes
     /// long, and the guest that waits for the end goes on here.
     pub(super) fn release(&self, tid: i32) {
-        if self.count > 1 && self.guests.load(Ordering::Relaxed) + 1 < self.count {
+        if self.count > 1 && self.counts.guests.load(Ordering::Relaxed) + 1 < self.count {
             // One that cannot be moved dies where it is.
             let _ = process::set_affinity(tid, &self.all.without(cpu::current()));
         }
@@ -63,7 +118,7 @@ impl Cpus {
 
     /// Whether guests leave no processor to poll on.
     pub(super) fn are_crowded(&self) -> bool {
-        self.guests.load(Ordering::Relaxed) + u32::from(self.table.is_used()) >= self.count
+        self.counts.guests.load(Ordering::Relaxed) + u32::from(self.table.is_used()) >= self.count
     }
 
     /// Where pairs may take turns if one of them is on processor `here`.
@@ -76,7 +131,7 @@ impl Cpus {
     /// A processor on which no guest of this sandbox is at home.
     pub(super) fn empty(&self) -> Option<u32> {
         (0..)
-            .zip(&self.homes)
+            .zip(&self.counts.homes)
             .find(|(cpu, home)| self.all.has(*cpu) && home.load(Ordering::Relaxed) == 0)
             .map(|(cpu, _)| cpu)
     }

@@ -28,6 +28,9 @@ const OPERATIONS_TIMEOUT: Duration = Duration::from_secs(60);
 
 /// Posts the reply that is in the slot.
 fn post(slot: &Slot) {
+    // The last request has been seen. Only now: to write there takes the line away from the guest once more, and whatever is done
+    // in the meantime would wait for that.
+    slot.request().store(word::EMPTY, Ordering::Relaxed);
     let old = slot.reply().swap(word::POSTED, Ordering::SeqCst);
     if old == word::ASLEEP {
         futex::wake(slot.reply(), 1);
@@ -44,7 +47,6 @@ fn wait(slot: &Slot, space: &Space, timeout: Option<Duration>) -> Result<(), Sto
             return Err(Stop::Gone);
         }
         if seen == word::POSTED {
-            request.store(word::EMPTY, Ordering::Relaxed);
             return Ok(());
         }
         if let Err(now) = request.compare_exchange(seen, word::ASLEEP, Ordering::SeqCst, Ordering::SeqCst) {
@@ -159,9 +161,7 @@ impl Stub {
     /// Waits for the end of the `count` operations given to [`Stub::begin`].
     pub(super) fn finish(&mut self, space: &Space, count: usize) -> Result<Results, Gone> {
         let cpus = &space.shared.cpus;
-        if self.pace.poll_for_operations(cpus, &self.slot) {
-            self.slot.request().store(word::EMPTY, Ordering::Relaxed);
-        } else {
+        if !self.pace.poll_for_operations(cpus, &self.slot) {
             wait_for_operations(&self.slot, space)?;
         }
         Ok(self.slot.results(count))
@@ -270,7 +270,6 @@ impl Stub {
     fn wait_for_trap(&mut self, space: &Space) -> Result<(), Gone> {
         let cpus = &space.shared.cpus;
         if self.pace.poll(cpus, &self.slot) {
-            self.slot.request().store(word::EMPTY, Ordering::Relaxed);
             return Ok(());
         }
         match wait(&self.slot, space, self.pace.patience()) {

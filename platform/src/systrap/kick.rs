@@ -2,7 +2,7 @@
 
 use std::sync::{
     Arc, Mutex, Weak,
-    atomic::{AtomicU32, Ordering},
+    atomic::{AtomicBool, Ordering},
 };
 
 use super::{slot::Slot, space::Space, unit::lock};
@@ -11,36 +11,52 @@ use crate::{Kick, Lent};
 /// The signal that interrupts guest code. The guest never sees it: its own signals are the sentry's business.
 pub(super) const KICK_SIGNAL: i32 = libc::SIGUSR2;
 
-const RUNNING: u32 = 1;
-const KICKED: u32 = 2;
-
 /// The kick of one context.
 #[derive(Debug)]
 pub(super) struct Kicker {
-    state: AtomicU32,
+    /// Whether the thread runs guest code, or is about to. Set before `kicked` is looked at, and whoever kicks looks at it after
+    /// setting that: one of the two sees the other.
+    running: Arc<AtomicBool>,
+    kicked: AtomicBool,
     /// The host thread; none once the context is dropped.
     target: Mutex<Option<(Weak<Space>, i32)>>,
     slot: Slot,
 }
 
 impl Kicker {
-    pub(super) fn new(space: &Arc<Space>, tid: i32, slot: Slot) -> Kicker {
-        Kicker { state: AtomicU32::new(0), target: Mutex::new(Some((Arc::downgrade(space), tid))), slot }
+    /// `running` is for others to look at.
+    pub(super) fn new(space: &Arc<Space>, tid: i32, slot: Slot, running: Arc<AtomicBool>) -> Kicker {
+        let target = Mutex::new(Some((Arc::downgrade(space), tid)));
+        Kicker { running, kicked: AtomicBool::new(false), target, slot }
     }
 
     /// Before the guest runs. `false`: it was kicked and must not.
     pub(super) fn enter(&self) -> bool {
-        let entered = self.state.compare_exchange(0, RUNNING, Ordering::SeqCst, Ordering::SeqCst).is_ok();
-        if !entered {
-            self.state.store(0, Ordering::SeqCst);
+        // A barrier: what the thread looks at from now on, others changed before they looked whether it runs, or it sees the change.
+        self.running.swap(true, Ordering::SeqCst);
+        if !self.kicked.load(Ordering::SeqCst) {
+            return true;
         }
-        entered
+        self.running.store(false, Ordering::SeqCst);
+        self.kicked.swap(false, Ordering::SeqCst);
+        false
+    }
+
+    /// The guest has stopped. `alone`: the process has no other thread that could look at that just now, so no barrier is needed.
+    pub(super) fn stopped(&self, alone: bool) {
+        if alone {
+            self.running.store(false, Ordering::Release);
+        } else {
+            self.running.swap(false, Ordering::SeqCst);
+        }
     }
 
     /// After the guest ran; `kicked` if the kick's signal is what stopped it.
     pub(super) fn leave(&self, kicked: bool) {
-        let keep = if kicked { 0 } else { KICKED };
-        self.state.fetch_and(keep, Ordering::SeqCst);
+        self.running.store(false, Ordering::Release);
+        if kicked {
+            self.kicked.swap(false, Ordering::SeqCst);
+        }
     }
 
     /// The context is gone.
@@ -66,7 +82,7 @@ impl Kick for Kicker {
 
     fn kick(&self) {
         // Whoever kicks a running guest first sends the signal; the kick of a stopped one is seen by `enter`.
-        if self.state.fetch_or(KICKED, Ordering::SeqCst) != RUNNING {
+        if self.kicked.swap(true, Ordering::SeqCst) || !self.running.load(Ordering::SeqCst) {
             return;
         }
         if let Some((space, tid)) = &*lock(&self.target)

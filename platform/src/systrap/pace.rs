@@ -26,9 +26,9 @@ use std::{
 use host::{cpu, process};
 
 use super::{
-    cpus::{Cpus, ROUND_US},
+    cpus::{Cpus, Presence, ROUND_US},
     layout::{slot, word},
-    seat::{self, Doing, Place, place_self},
+    seat::{self, Doing, Place, Polled, place_self},
     slot::Slot,
     turns::Chairs,
 };
@@ -42,6 +42,8 @@ const HOT_US: u64 = 20;
 const HOT_RUNS: u32 = 16;
 /// How long to poll before sleeping, in µs.
 const POLL_US: u64 = 100;
+/// How often to look before looking at the clock.
+const LOOKS: u32 = 8;
 /// For how many rounds of [`ROUND_US`] the guest's side looks for a reply before it sleeps. A thread that is about to sleep for
 /// its guest says so, and then it does not.
 const ROUNDS: u32 = 20;
@@ -151,22 +153,43 @@ impl Pace {
 
     /// Before the guest is resumed: decides where it runs.
     pub(super) fn before(&mut self, cpus: &Cpus, slot: &Slot) {
+        let now = cpu::ticks();
+        if self.polls_alone()
+            && now.wrapping_sub(self.resumed) < POLL_US * cpus.ticks_per_us
+            && !seat::has_slept()
+        {
+            // The guest still looks for its reply. Everything is as it was; and the less is written, the sooner the reply is there.
+            self.resumed = now;
+            return;
+        }
         if cpus.count > 1 {
             self.decide(cpus, slot);
         }
+        if !self.polls_alone() {
+            self.enter(cpus);
+        }
+        slot.set32(slot::SPIN, if self.polling { ROUNDS } else { 0 });
+        self.resumed = cpu::ticks();
+    }
+
+    /// Whether this pair polls and does not take turns.
+    fn polls_alone(&self) -> bool {
+        self.polling && self.turning.is_none()
+    }
+
+    /// Counts the guest that is about to run, or runs.
+    fn enter(&mut self, cpus: &Cpus) {
         if self.turning.is_none() {
             self.count(cpus);
         }
         if let Some(home) = self.home(cpus) {
             home.fetch_add(1, Ordering::Relaxed);
         }
-        slot.set32(slot::SPIN, if self.polling { ROUNDS } else { 0 });
-        self.resumed = cpu::ticks();
     }
 
     fn count(&mut self, cpus: &Cpus) {
         self.counted = true;
-        cpus.guests.fetch_add(1, Ordering::Relaxed);
+        cpus.counts.guests.fetch_add(1, Ordering::Relaxed);
     }
 
     /// Before operations are handed to the stub: wakes it on this processor.
@@ -180,7 +203,7 @@ impl Pace {
 
     fn home<'a>(&self, cpus: &'a Cpus) -> Option<&'a AtomicU32> {
         let Place::Only(cpu) = self.stub else { return None };
-        cpus.homes.get(cpu as usize)
+        cpus.counts.home(cpu)
     }
 
     fn decide(&mut self, cpus: &Cpus, slot: &Slot) {
@@ -192,7 +215,12 @@ impl Pace {
         if self.polling {
             let in_time = slot.reply().load(Ordering::Relaxed) != word::ASLEEP;
             match self.turning {
-                None if in_time => return,
+                None if in_time => {
+                    if self.be_present(cpus) {
+                        return;
+                    }
+                    self.stop_polling(cpus, End::Crowded);
+                }
                 Some(chairs) if in_time && self.turns > 0 => {
                     if slept.is_some() {
                         // Somebody may have brought it elsewhere to wake it.
@@ -213,7 +241,7 @@ impl Pace {
             self.start_polling(cpus, slot, here);
             return;
         }
-        let others = cpus.homes.get(here as usize).map_or(0, |home| home.load(Ordering::Relaxed));
+        let others = cpus.counts.home(here).map_or(0, |home| home.load(Ordering::Relaxed));
         self.crowded = if others > 0 { self.crowded + 1 } else { 0 };
         let mut home = here;
         if self.crowded >= self.move_after || self.late >= self.move_after {
@@ -227,7 +255,7 @@ impl Pace {
 
     fn may_poll(&self, cpus: &Cpus) -> bool {
         let now = cpu::ticks();
-        let others = cpus.guests.load(Ordering::Relaxed);
+        let others = cpus.counts.guests.load(Ordering::Relaxed);
         let (used, hot) = (cpus.table.is_used(), self.hot >= HOT_RUNS && now > self.not_before);
         if self.turns >= TURNS {
             // Those on the same processor may be whom it takes turns with.
@@ -237,7 +265,7 @@ impl Pace {
                 && now > self.not_to_turn
                 && (used || hot)
         } else {
-            others + u32::from(used) + 1 < cpus.count && !cpus.polling.load(Ordering::Relaxed) && hot
+            others + u32::from(used) + 1 < cpus.count && !cpus.counts.is_polled() && hot
         }
     }
 
@@ -246,17 +274,26 @@ impl Pace {
         self.served = 0;
         self.preemptions = process::preemptions();
         slot.set32(slot::SPIN_PAUSES, cpus.pauses_per_round);
-        seat::polled_by(Some(slot.clone()));
-        let (guest, sentry) = if self.turns >= TURNS {
+        let patient = self.turns >= TURNS;
+        seat::polled_by(Some(Polled { slot: slot.clone(), patient, presence: None }));
+        let (guest, sentry) = if patient {
             let chairs = cpus.table.join(slot, || cpus.chairs(here));
             self.turning = Some(chairs);
-            seat::be_patient(true);
             (chairs.guests, Place::Only(chairs.sentry))
         } else {
             (here, Place::Except(here))
         };
         self.place_stub(cpus, Place::Only(guest));
         place_self(&cpus.all, sentry);
+        if !patient && !self.be_present(cpus) {
+            self.stop_polling(cpus, End::Crowded);
+        }
+    }
+
+    /// Counts the guest for as long as this pair polls without taking turns. `false`: another one does.
+    fn be_present(&self, cpus: &Cpus) -> bool {
+        let Place::Only(home) = self.stub else { return false };
+        seat::be_present(|| Presence::begin(&cpus.counts, home))
     }
 
     /// The guest ends.
@@ -272,7 +309,6 @@ impl Pace {
         seat::polled_by(None);
         if self.turning.take().is_some() {
             self.turns = 0;
-            seat::be_patient(false);
             cpus.table.leave();
         }
         if self.served >= UNCONTENDED_RUN {
@@ -319,25 +355,24 @@ impl Pace {
         if !self.polling {
             return false;
         }
-        let end = if self.turning.is_some() {
+        let turning = self.turning.is_some();
+        if turning {
             seat::set_doing(Doing::Look);
-            let end = self.look(cpus, slot);
+        }
+        let end = self.look(cpus, slot);
+        if turning {
             seat::set_doing(Doing::Work);
-            end
-        } else if cpus.polling.swap(true, Ordering::Acquire) {
-            Some(End::Crowded)
-        } else {
-            let end = self.look(cpus, slot);
-            cpus.polling.store(false, Ordering::Release);
-            end
-        };
+        }
         let Some(end) = end else {
             self.served = self.served.saturating_add(1);
             return true;
         };
         self.stop_polling(cpus, end);
-        if !self.counted {
+        // The guest is still running.
+        if turning {
             self.count(cpus);
+        } else {
+            self.enter(cpus);
         }
         // Sleep where the guest is.
         if let Place::Only(_) = self.stub {
@@ -354,6 +389,13 @@ impl Pace {
     /// Polls until the request is there (`None`), or it is time to end.
     fn look(&mut self, cpus: &Cpus, slot: &Slot) -> Option<End> {
         let stolen = if self.turning.is_some() { STOLEN_TURN_US } else { STOLEN_US };
+        // Most requests are there before it is worth looking at the clock.
+        for _ in 0..LOOKS {
+            if slot.request().load(Ordering::Acquire) == word::POSTED {
+                return None;
+            }
+            std::hint::spin_loop();
+        }
         let start = cpu::ticks();
         let mut last = start;
         let mut next = start + ROUND_US * cpus.ticks_per_us;
@@ -416,15 +458,20 @@ impl Pace {
 
     /// After the guest's trap, or its end.
     pub(super) fn after(&mut self, cpus: &Cpus, slot: &Slot) {
+        if self.polls_alone() {
+            self.hot = self.hot.saturating_add(1);
+            return;
+        }
         if std::mem::take(&mut self.counted) {
-            cpus.guests.fetch_sub(1, Ordering::Relaxed);
+            cpus.counts.guests.fetch_sub(1, Ordering::Relaxed);
         }
         if let Some(home) = self.home(cpus) {
             home.fetch_sub(1, Ordering::Relaxed);
         }
         let now = cpu::ticks();
-        // A poller sees it when it happens, and needs no more of the slot than the request.
+        // A poller sees it when it happens, and the shim does not look at the clock then.
         let trapped = if self.polling { now } else { slot.get64(slot::TSC) };
+        let trapped = if trapped < self.resumed { now } else { trapped };
         let ran = trapped.saturating_sub(self.resumed);
         self.slow =
             ran > LONG_RUN.as_micros().try_into().unwrap_or(u64::MAX).saturating_mul(cpus.ticks_per_us);

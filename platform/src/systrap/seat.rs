@@ -4,7 +4,7 @@
 //! waking an idle processor of a virtual machine costs ten times what it costs to wake a thread on one's own.
 
 use std::{
-    cell::Cell,
+    cell::{Cell, RefCell},
     sync::{
         Arc, Mutex, OnceLock,
         atomic::{AtomicU8, AtomicU32, Ordering},
@@ -16,7 +16,7 @@ use host::{
     process::{self, CpuSet},
 };
 
-use super::{layout::slot, slot::Slot, unit::lock};
+use super::{cpus::Presence, layout::slot, slot::Slot, unit::lock};
 
 /// Where a thread may run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -110,6 +110,16 @@ impl Seat {
     }
 }
 
+/// A guest that looks for replies without sleeping.
+#[derive(Debug)]
+pub(super) struct Polled {
+    pub(super) slot: Slot,
+    /// It takes turns: it is to look even while the sentry's thread sleeps, because that will not be for long.
+    pub(super) patient: bool,
+    /// How it is counted; not while the sentry's thread sleeps.
+    pub(super) presence: Option<Presence>,
+}
+
 thread_local! {
     /// Where this thread of the sentry may run.
     static OWN: Arc<Seat> = Arc::new(Seat {
@@ -118,10 +128,8 @@ thread_local! {
         only: AtomicU32::new(Seat::NONE),
         doing: AtomicU8::new(Doing::Work as u8),
     });
-    /// The slot whose guest looks for replies of this thread without sleeping.
-    static POLLED: Cell<Option<Slot>> = const { Cell::new(None) };
-    /// Whether that guest is to look for them even while this thread sleeps.
-    static PATIENT: Cell<bool> = const { Cell::new(false) };
+    /// The guest that looks for replies of this thread without sleeping.
+    static POLLED: RefCell<Option<Polled>> = const { RefCell::new(None) };
     /// When this thread began to sleep for its guest's current call, in ticks; zero if it has not.
     static SLEPT: Cell<u64> = const { Cell::new(0) };
 }
@@ -134,9 +142,20 @@ pub(super) fn everywhere(here: CpuSet) -> CpuSet {
     *EVERYWHERE.get_or_init(|| here)
 }
 
-/// Says which slot's guest looks for replies of this thread without sleeping.
-pub(super) fn polled_by(slot: Option<Slot>) {
-    POLLED.set(slot);
+/// Says which guest looks for replies of this thread without sleeping.
+pub(super) fn polled_by(polled: Option<Polled>) {
+    POLLED.set(polled);
+}
+
+/// Counts the guest that looks for replies of this thread again, by `begin`, if it is not. `false`: it cannot be.
+pub(super) fn be_present(begin: impl FnOnce() -> Option<Presence>) -> bool {
+    POLLED.with_borrow_mut(|polled| {
+        let Some(polled) = polled else { return false };
+        if polled.presence.is_none() {
+            polled.presence = begin();
+        }
+        polled.presence.is_some()
+    })
 }
 
 /// Lets the calling thread run everywhere again: see [`crate::leave_processor`].
@@ -156,12 +175,13 @@ pub(super) fn set_doing(doing: Doing) {
     OWN.with(|own| own.set_doing(doing));
 }
 
-/// Whether the guest is to look for a reply while this thread sleeps, because that will not be for long.
-pub(super) fn be_patient(patient: bool) {
-    PATIENT.set(patient);
+
+/// Whether this thread slept for the guest's call that it is about to answer.
+pub(super) fn has_slept() -> bool {
+    SLEPT.get() != 0
 }
 
-/// When this thread began to sleep for the guest's call that it is about to answer, if it did.
+/// When this thread began to sleep for the guest's call that it is about to answer, if it did; and forgets it.
 pub(super) fn slept() -> Option<u64> {
     let since = SLEPT.replace(0);
     if since != 0 {
@@ -176,14 +196,15 @@ pub(crate) fn about_to_sleep() {
         SLEPT.set(cpu::ticks());
     }
     set_doing(Doing::Sleep);
-    if let Some(slot) = POLLED.take() {
-        if PATIENT.get() {
+    POLLED.with_borrow_mut(|polled| {
+        let Some(Polled { slot, patient, presence }) = polled else { return };
+        if *patient {
             slot.set32(slot::TURN, 1);
         } else {
             slot.set32(slot::SPIN, 0);
         }
-        POLLED.set(Some(slot));
-    }
+        *presence = None;
+    });
 }
 
 /// The one processor that the calling thread may run on: see [`crate::home`].

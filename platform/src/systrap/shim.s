@@ -86,7 +86,7 @@ spin:
     mov dword ptr [rbx + {turn}], 0
 1:  mov ecx, [rbx + {spin_pauses}]
 2:  cmp dword ptr [rbx + {reply}], {posted}
-    je wait
+    je answered                         # a plain look: a locked one would cost one more transfer of the line
     cmp dword ptr [rbx + {turn}], 0
     jne 3f
     pause
@@ -403,11 +403,13 @@ ask:
     rdfsbase rax
     mov [rbx + {fs}], rax
     mov dword ptr [rbx + {signo}], {event_fast_call}
+    cmp dword ptr [rbx + {spin}], 0     # a sentry that polls knows when the call is made
+    jne 1f
     rdtsc
     shl rdx, 32
     or rax, rdx
     mov [rbx + {tsc}], rax
-    lea r12, [rbx + {registers}]
+1:  lea r12, [rbx + {registers}]
     jmp copy_arguments
 
 fast_resume:
