@@ -379,6 +379,11 @@ pub trait Context: Send {
     /// As [`AddressSpace::read`].
     fn read(&mut self, at: UserAddr, into: &mut [u8]) -> Result<(), AccessFault>;
 
+    /// Whether what came with the trap says that there is an empty string. `false`: it does not say.
+    fn is_empty_string(&mut self, _at: UserAddr) -> bool {
+        false
+    }
+
     /// Writes guest memory, visible to this thread when it next runs, and to others no later than that.
     ///
     /// # Errors

@@ -500,6 +500,10 @@ impl Context for SystrapContext {
         self.own.read(at, into)
     }
 
+    fn is_empty_string(&mut self, at: UserAddr) -> bool {
+        !self.stub.copies.is_pending(at.0, 1) && self.stub.copies.is_empty_string(&self.stub.slot, at.0)
+    }
+
     fn write(&mut self, at: UserAddr, from: &[u8]) -> Result<(), AccessFault> {
         self.run_writes(at, from.len());
         if self.stub.copies.write(&self.stub.slot, at.0, from) {

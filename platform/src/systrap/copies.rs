@@ -63,10 +63,21 @@ fn item(copying: &Copying) -> Option<u32> {
     Some(register(copying.arg)? | what | len)
 }
 
+/// Item `index` of the shim's row of `call`.
+fn described(call: &Call, index: usize) -> Option<&'static Copying> {
+    let plan = syscall_tables::copy_plan(call.number)?;
+    plan.items().iter().filter(|copying| item(copying).is_some()).nth(index)
+}
+
+/// Where item `index` of the shim's row of `call` is, if it is a string.
+fn string(call: &Call, index: usize) -> Option<u64> {
+    let copying = described(call, index).filter(|copying| matches!(copying.kind, Kind::CString))?;
+    call.arguments.get(usize::from(copying.arg)).copied()
+}
+
 /// What item `index` of the shim's row of `call` is to receive.
 fn receives(call: &Call, index: usize) -> Option<Piece> {
-    let plan = syscall_tables::copy_plan(call.number)?;
-    let copying = plan.items().iter().filter(|copying| item(copying).is_some()).nth(index)?;
+    let copying = described(call, index)?;
     let (Kind::Out(len) | Kind::InOut(len)) = copying.kind else { return None };
     let argument = |argument: u8| call.arguments.get(usize::from(argument)).copied();
     let len = match len {
@@ -115,6 +126,8 @@ pub(super) struct Copies {
     /// Copies in the slot and their offsets.
     read: Vec<(Piece, usize)>,
     writable: Vec<Piece>,
+    /// Where empty strings are.
+    empty: Vec<u64>,
     /// Writes that wait, and the memory they change.
     writes: Vec<(Piece, Op)>,
     /// Bytes they take of the slot.
@@ -133,6 +146,7 @@ impl Copies {
         self.fresh = None;
         self.read.clear();
         self.writable.clear();
+        self.empty.clear();
     }
 
     fn look(&mut self, at: &Slot) {
@@ -140,6 +154,10 @@ impl Copies {
         let found = at.get32(slot::RECORD_COUNT);
         let whole = (0..ITEMS).filter(|index| found >> (16 + index) & 1 == 1);
         self.writable.extend(whole.filter_map(|index| receives(&call, index)));
+        if found >> 20 & 0xf != 0 {
+            let empty = (0..ITEMS).filter(|index| found >> (20 + index) & 1 == 1);
+            self.empty.extend(empty.filter_map(|index| string(&call, index)));
+        }
         let count = (found & 0xff).min(slot::RECORDS_MAX as u32) as usize;
         for index in 0..count {
             let mut record = [0; 2];
@@ -172,6 +190,12 @@ impl Copies {
         true
     }
 
+    /// Whether the shim found an empty string there. `false`: that is not known.
+    pub(super) fn is_empty_string(&mut self, at: &Slot, start: u64) -> bool {
+        self.look(at);
+        self.empty.contains(&start)
+    }
+
     /// Leaves a write for the shim. `false`: it cannot.
     pub(super) fn write(&mut self, at: &Slot, start: u64, from: &[u8]) -> bool {
         self.look(at);
@@ -202,6 +226,7 @@ impl Copies {
     pub(super) fn changed(&mut self, start: u64, len: usize) {
         if let Some(piece) = Piece::new(start, len) {
             self.read.retain(|(copied, _)| !copied.overlaps(piece));
+            self.empty.retain(|at| !Piece { start: *at, end: at.saturating_add(1) }.overlaps(piece));
         }
     }
 

@@ -79,8 +79,8 @@ pub(super) mod slot {
     pub(in super::super) const REQUEST: usize = 0x00;
     /// The signal that trapped, 0 when a list of operations is done, or one of [`super::event`].
     pub(in super::super) const SIGNO: usize = 0x04;
-    /// How many [`RECORDS`] there are, in the lowest byte. Bits 16 to 19: items of the call's row that can all be written, of
-    /// which there are no records.
+    /// How many [`RECORDS`] there are, in the lowest byte. Bits 16 to 19: items of the call's row that can all be written. Bits 20
+    /// to 23: items that are empty strings. Of those there are no records.
     pub(in super::super) const RECORD_COUNT: usize = 0x08;
     /// A patched call's number.
     pub(in super::super) const NUMBER: usize = 0x0c;

@@ -175,7 +175,6 @@ pub(super) fn set_doing(doing: Doing) {
     OWN.with(|own| own.set_doing(doing));
 }
 
-
 /// Whether this thread slept for the guest's call that it is about to answer.
 pub(super) fn has_slept() -> bool {
     SLEPT.get() != 0

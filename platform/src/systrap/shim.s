@@ -468,7 +468,7 @@ upgrade:
 
 # ---- what the call's row in the table says: r12 = registers as a sigcontext -------------------------------------------------
 copy_arguments:
-    xor r14d, r14d                      # records made; bits 16 to 19: items found writable
+    xor r14d, r14d                      # records made; bits 16 to 19: items found writable, 20 to 23: empty strings
     mov rax, [r12 + 104]
     cmp rax, {copy_table_rows}
     jae arguments_done
@@ -528,7 +528,15 @@ argument_copied:
     mov rax, r10
     sub rax, rcx
     jz 4f
-    mov rcx, r15
+    test r11d, {copy_in_page}
+    jz 6f
+    cmp byte ptr [r15], 0
+    jne 6f
+    mov ecx, 24                         # an empty string: one bit says so
+    sub ecx, ebp
+    bts r14d, ecx
+    jmp next_argument
+6:  mov rcx, r15
     sub rcx, rbx
     call record
     lea r15, [r15 + rax + 15]

@@ -211,6 +211,14 @@ pub trait Inode: Any + Send + Sync {
         true
     }
 
+    /// Access, modification and change time: of [`Inode::attr`], or cheaper.
+    ///
+    /// # Errors
+    /// As [`Inode::attr`].
+    fn times(&self) -> Result<[FileTime; 3]> {
+        self.attr().map(|attr| [attr.atime, attr.mtime, attr.ctime])
+    }
+
     /// Whether [`Inode::open`] is asked even for a FIFO, a socket or a device, because the inode stands for a file of the
     /// host.
     fn opens_itself(&self) -> bool {

@@ -22,10 +22,9 @@ pub fn accessed(file: &File, inode: &dyn Inode) {
     {
         return;
     }
-    let Ok(attr) = inode.attr() else { return };
+    let Ok([atime, mtime, ctime]) = inode.times() else { return };
     let now = FileTime::now();
-    let recent =
-        attr.atime > attr.mtime && attr.atime > attr.ctime && now.sec.saturating_sub(attr.atime.sec) < DAY;
+    let recent = atime > mtime && atime > ctime && now.sec.saturating_sub(atime.sec) < DAY;
     if recent && flags & MS_STRICTATIME == 0 {
         return;
     }

@@ -1,5 +1,7 @@
 //! stat(2), statx(2), statfs(2).
 
+use std::sync::Arc;
+
 use linux_abi::{
     Errno, Result, UserAddr,
     fcntl::{
@@ -17,6 +19,7 @@ use crate::{
     fs::{
         file::File,
         inode::{Attr, FileSystem, FileTime},
+        path::Path,
         walk::Lookup,
     },
     task::{ThreadCx, usermem::UserMemory},
@@ -51,16 +54,15 @@ pub fn newfstatat(cx: &mut ThreadCx, dirfd: i32, path: UserAddr, buf: UserAddr, 
         return Err(Errno::EINVAL);
     }
     let stat = match look(cx, dirfd, path, flags)? {
-        Found::Anonymous => anonymous_stat(),
-        Found::Target(target) => encode(&target.inode.attr()?),
+        Found::File(file) => file_stat(&file)?,
+        Found::Place(place) => encode(&place.inode().attr()?),
     };
     cx.write_obj(buf, &stat)
 }
 
 enum Found {
-    Target(Target),
-    /// An open file without an inode.
-    Anonymous,
+    Place(Path),
+    File(Arc<File>),
 }
 
 /// What a stat call is about. An empty path (or, since Linux 6.11, none) with `AT_EMPTY_PATH` is the descriptor.
@@ -68,11 +70,9 @@ fn look(cx: &mut ThreadCx, dirfd: i32, path: UserAddr, flags: u32) -> Result<Fou
     let empty_allowed = flags & AT_EMPTY_PATH != 0;
     let name = if empty_allowed && path.is_null() { Vec::new() } else { cx.read_path(path)? };
     if name.is_empty() && empty_allowed && dirfd != AT_FDCWD {
-        let file = cx.task.file_or_path(dirfd)?;
-        return Ok(Target::of_file(&file).map_or(Found::Anonymous, Found::Target));
+        return Ok(Found::File(cx.task.file_or_path(dirfd)?));
     }
-    let place = crate::fs::walk::resolve(&cx.task, dirfd, &name, lookup_of(flags))?;
-    Ok(Found::Target(Target { inode: std::sync::Arc::clone(place.inode()), path: Some(place) }))
+    Ok(Found::Place(crate::fs::walk::resolve(&cx.task, dirfd, &name, lookup_of(flags))?))
 }
 
 fn file_stat(file: &File) -> Result<Stat> {
@@ -134,9 +134,14 @@ pub fn statx(
     {
         return Err(Errno::EINVAL);
     }
-    let statx = match look(cx, dirfd, path, flags)? {
-        Found::Target(target) => encode_statx(&target)?,
-        Found::Anonymous => Statx {
+    let target = match look(cx, dirfd, path, flags)? {
+        Found::File(file) => Target::of_file(&file).ok(),
+        Found::Place(place) => Some(Target { inode: Arc::clone(place.inode()), path: Some(place) }),
+    };
+    let statx = match target {
+        Some(target) => encode_statx(&target)?,
+        // An open file without an inode.
+        None => Statx {
             stx_mask: STATX_BASIC_STATS,
             stx_blksize: 4096,
             stx_nlink: 1,

@@ -34,6 +34,9 @@ pub trait UserMemory {
     /// How many bytes at `at` can be read, up to `into.len()`.
     fn read_partial(&mut self, at: UserAddr, into: &mut [u8]) -> usize;
 
+    /// Whether an empty string is known to be there. `false`: look.
+    fn is_empty_string(&mut self, at: UserAddr) -> bool;
+
     /// Copies a value in.
     ///
     /// # Errors
@@ -75,6 +78,9 @@ pub trait UserMemory {
     /// `EFAULT`; `ENAMETOOLONG` if there is no NUL within `max`.
     fn read_cstring(&mut self, at: UserAddr, max: usize) -> Result<Vec<u8>> {
         let mut string = Vec::new();
+        if self.is_empty_string(at) {
+            return Ok(string);
+        }
         while string.len() < max {
             let from = at.checked_add(string.len() as u64).ok_or(Errno::EFAULT)?;
             // Not past the page: the next one may not be there, and need not be.
@@ -141,6 +147,10 @@ impl UserMemory for dyn Context {
             Err(fault) => fault.done.min(into.len()),
         }
     }
+
+    fn is_empty_string(&mut self, at: UserAddr) -> bool {
+        Context::is_empty_string(self, at)
+    }
 }
 
 impl UserMemory for ThreadCx {
@@ -154,5 +164,9 @@ impl UserMemory for ThreadCx {
 
     fn read_partial(&mut self, at: UserAddr, into: &mut [u8]) -> usize {
         self.context.as_mut().read_partial(at, into)
+    }
+
+    fn is_empty_string(&mut self, at: UserAddr) -> bool {
+        self.context.is_empty_string(at)
     }
 }

@@ -24,10 +24,10 @@ use nix::{
     unistd::Whence,
 };
 
-use super::budget::Budget;
+use super::{blocks::Blocks, budget::Budget};
 
 /// The most a file holds without a memfd.
-const SMALL: u64 = 64 << 10;
+const SMALL: u64 = 1 << 20;
 /// The largest file (`MAX_LFS_FILESIZE`).
 pub(super) const MAX_SIZE: u64 = i64::MAX as u64;
 
@@ -41,8 +41,7 @@ pub(super) struct Content {
 }
 
 enum Form {
-    /// Bytes from the start; the rest up to `size` is a hole. Shared with readers that are copying out.
-    Small(Arc<Vec<u8>>),
+    Small(Blocks),
     Host(Host),
 }
 
@@ -58,7 +57,12 @@ struct Host {
 
 /// What a reader copies from, without the file's lock.
 pub(super) enum Readable {
-    Small(Arc<Vec<u8>>),
+    /// A block, where in it to begin, and how much of the file it stands for from there on: it is followed by a hole.
+    Small {
+        bytes: Arc<Vec<u8>>,
+        from: usize,
+        len: usize,
+    },
     Host(Arc<OwnedFd>),
 }
 
@@ -66,7 +70,7 @@ fn errno(error: nix::errno::Errno) -> Errno {
     Errno::from_raw(error as i32)
 }
 
-fn page_up(at: u64) -> u64 {
+pub(super) fn page_up(at: u64) -> u64 {
     at.saturating_add(PAGE_SIZE - 1) & !(PAGE_SIZE - 1)
 }
 
@@ -98,7 +102,7 @@ impl Content {
     /// An empty file that cannot be sealed.
     pub(super) fn new() -> Content {
         Content {
-            form: Form::Small(Arc::default()),
+            form: Form::Small(Blocks::default()),
             size: 0,
             charged: 0,
             seals: linux_abi::fcntl::F_SEAL_SEAL,
@@ -129,12 +133,16 @@ impl Content {
     /// Gives the charge back; the file is going away.
     pub(super) fn release(&mut self, budget: &Budget) {
         budget.give_bytes(std::mem::take(&mut self.charged));
-        self.form = Form::Small(Arc::default());
+        self.form = Form::Small(Blocks::default());
     }
 
-    pub(super) fn readable(&self) -> Readable {
+    /// What is at `at`.
+    pub(super) fn readable(&self, at: u64) -> Readable {
         match &self.form {
-            Form::Small(bytes) => Readable::Small(Arc::clone(bytes)),
+            Form::Small(blocks) => {
+                let (bytes, from, len) = blocks.at(at);
+                Readable::Small { bytes, from, len }
+            }
             Form::Host(host) => Readable::Host(Arc::clone(&host.file)),
         }
     }
@@ -156,18 +164,13 @@ impl Content {
             self.make_host(budget)?;
         }
         let done = match &mut self.form {
-            Form::Small(bytes) => {
-                let charge = page_up(end.max(bytes.len() as u64));
-                if charge > self.charged {
-                    budget.take_bytes(charge - self.charged)?;
-                    self.charged = charge;
+            Form::Small(blocks) => {
+                let growth = blocks.growth(at, end);
+                if growth > 0 {
+                    budget.take_bytes(growth)?;
+                    self.charged += growth;
                 }
-                let bytes = Arc::make_mut(bytes);
-                if bytes.len() < index(end) {
-                    bytes.resize(index(end), 0);
-                }
-                let target = bytes.get_mut(index(at)..index(end)).ok_or(Errno::EIO)?;
-                target.copy_from_slice(data);
+                blocks.write(at, data);
                 data.len()
             }
             Form::Host(host) => write_host(host, &mut self.charged, budget, at, data)?,
@@ -187,13 +190,9 @@ impl Content {
             return Err(Errno::EPERM);
         }
         match &mut self.form {
-            Form::Small(bytes) => {
-                if (bytes.len() as u64) > size {
-                    let bytes = Arc::make_mut(bytes);
-                    bytes.truncate(index(size));
-                    bytes.shrink_to_fit();
-                }
-                let charge = page_up(bytes.len() as u64);
+            Form::Small(blocks) => {
+                blocks.truncate(size);
+                let charge = blocks.allocated();
                 budget.correct_bytes(self.charged, charge);
                 self.charged = charge;
             }
@@ -235,17 +234,11 @@ impl Content {
 
     fn punch(&mut self, budget: &Budget, at: u64, end: u64) -> Result<()> {
         match &mut self.form {
-            Form::Small(bytes) => {
-                let held = bytes.len() as u64;
-                let bytes = Arc::make_mut(bytes);
-                if at < held && end >= held {
-                    bytes.truncate(index(at));
-                    let charge = page_up(at);
-                    budget.correct_bytes(self.charged, charge);
-                    self.charged = charge;
-                } else if let Some(hole) = bytes.get_mut(index(at)..index(end)) {
-                    hole.fill(0);
-                }
+            Form::Small(blocks) => {
+                blocks.punch(at, end);
+                let charge = blocks.allocated();
+                budget.correct_bytes(self.charged, charge);
+                self.charged = charge;
                 Ok(())
             }
             Form::Host(host) => {
@@ -296,15 +289,12 @@ impl Content {
         }
         let data = whence == SEEK_DATA;
         match &self.form {
-            Form::Small(bytes) => {
-                let held = (bytes.len() as u64).min(self.size);
-                match (at < held, data) {
-                    (true, true) => Ok(at),
-                    (true, false) => Ok(held),
-                    (false, true) => Err(Errno::ENXIO),
-                    (false, false) => Ok(at),
-                }
-            }
+            Form::Small(blocks) => match blocks.seek(at, whence) {
+                Some(found) if found < self.size => Ok(found),
+                None if !data => Ok(at),
+                _ if data => Err(Errno::ENXIO),
+                _ => Ok(self.size),
+            },
             Form::Host(host) => {
                 // The offset this moves is nobody's: the sentry reads and writes by position.
                 let whence = if data { Whence::SeekData } else { Whence::SeekHole };
@@ -341,20 +331,21 @@ impl Content {
     }
 
     fn make_host(&mut self, budget: &Budget) -> Result<()> {
-        let Form::Small(bytes) = &self.form else { return Ok(()) };
-        let bytes = Arc::clone(bytes);
+        let Form::Small(blocks) = &self.form else { return Ok(()) };
         let mut host = Host { file: Arc::new(new_memfd()?), dense: 0, sparse: false, mapped: false };
         nix::unistd::ftruncate(host.file.as_fd(), offset(self.size)?).map_err(errno)?;
-        let mut done = 0;
-        while let Some(rest) = bytes.get(done..).filter(|rest| !rest.is_empty()) {
-            done += uio::pwrite(host.file.as_fd(), rest, offset(done as u64)?).map_err(errno)?;
+        for (at, bytes) in blocks.iter() {
+            let mut done = 0;
+            while let Some(rest) = bytes.get(done..).filter(|rest| !rest.is_empty()) {
+                done += uio::pwrite(host.file.as_fd(), rest, offset(at + done as u64)?).map_err(errno)?;
+            }
         }
-        host.dense = page_up(bytes.len() as u64);
+        let allocated = blocks.allocated();
+        host.sparse = allocated > 0 && blocks.dense().is_none();
+        host.dense = blocks.dense().unwrap_or(0);
         self.form = Form::Host(host);
-        let Form::Host(host) = &self.form else { return Ok(()) };
-        let dense = host.dense;
-        budget.correct_bytes(self.charged, dense);
-        self.charged = dense;
+        budget.correct_bytes(self.charged, allocated);
+        self.charged = allocated;
         Ok(())
     }
 }

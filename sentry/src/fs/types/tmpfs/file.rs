@@ -49,13 +49,16 @@ impl FileOps for TmpFile {
         while dst.remaining() > 0 {
             let (size, readable) = {
                 let content = self.inode.content()?.read();
-                (content.size(), content.readable())
+                (content.size(), content.readable(*pos))
             };
             let left = size.saturating_sub(*pos);
             if left == 0 {
                 break;
             }
-            let want = usize::try_from(left).unwrap_or(usize::MAX).min(STEP).min(dst.remaining());
+            let mut want = usize::try_from(left).unwrap_or(usize::MAX).min(STEP).min(dst.remaining());
+            if let Readable::Small { len, .. } = &readable {
+                want = want.min(*len);
+            }
             let done = match copy_out(&readable, *pos, want, dst) {
                 Ok(done) => done,
                 Err(errno) if total == 0 => return Err(errno),
@@ -145,9 +148,8 @@ impl FileOps for TmpFile {
 
 fn copy_out(from: &Readable, at: u64, want: usize, dst: &mut dyn Sink) -> Result<usize> {
     match from {
-        Readable::Small(bytes) => {
-            let at = usize::try_from(at).unwrap_or(usize::MAX);
-            let held = bytes.get(at..).unwrap_or_default();
+        Readable::Small { bytes, from, .. } => {
+            let held = bytes.get(*from..).unwrap_or_default();
             let held = held.get(..want).unwrap_or(held);
             let done = if held.is_empty() { 0 } else { dst.put(held)? };
             if done < held.len() || done == want {

@@ -220,6 +220,11 @@ impl Inode for TmpInode {
         self.kind
     }
 
+    fn times(&self) -> Result<[FileTime; 3]> {
+        let meta = self.meta.read();
+        Ok([meta.atime, meta.mtime, meta.ctime])
+    }
+
     fn attr(&self) -> Result<Attr> {
         Ok(self.describe(&self.meta.read()))
     }

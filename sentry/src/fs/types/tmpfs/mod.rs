@@ -9,6 +9,7 @@
 //! Names, inodes, bytes and extended attributes are all charged to the filesystem's limits, so a guest cannot make the
 //! sentry hold more than its mount allows.
 
+mod blocks;
 mod budget;
 mod content;
 mod directory;
