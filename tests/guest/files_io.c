@@ -233,6 +233,51 @@ TEST(fallocate_modes)
 	CHECK_EQ(size_of(fd), 8192);
 }
 
+/* Whatever a file is kept in as it grows, gets holes and shrinks: it reads as a plain array would. */
+TEST(reads_as_an_array)
+{
+	enum { MAX = 3 << 19 };
+	static unsigned char shadow[MAX], buf[MAX];
+	unsigned seed = 12345;
+	size_t size = 0;
+	int fd = create("array", "");
+	for (int i = 0; i < 600; i++) {
+		seed = seed * 1103515245 + 12345;
+		unsigned what = seed >> 28;
+		seed = seed * 1103515245 + 12345;
+		size_t at = what & 1 ? size : (seed >> 8) % MAX;
+		seed = seed * 1103515245 + 12345;
+		size_t len = (seed >> 8) % (what & 2 ? 200000 : 3000) + 1;
+		/* Early rounds stay small. */
+		if (i < 300)
+			at %= 100000, len %= 20000;
+		if (len == 0 || at + len > MAX)
+			continue;
+		if (what < 11) {
+			memset(buf, i, len);
+			CHECK_EQ(pwrite(fd, buf, len, at), (long)len);
+			memset(shadow + at, i, len);
+			if (at + len > size)
+				size = at + len;
+		} else if (what < 13) {
+			CHECK_OK(ftruncate(fd, at));
+			if (at < size)
+				memset(shadow + at, 0, size - at);
+			size = at;
+		} else if (what < 14) {
+			CHECK_OK(fallocate(fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, at, len));
+			memset(shadow + at, 0, len);
+		} else {
+			size_t want = at >= size ? 0 : at + len > size ? size - at : len;
+			CHECK_EQ(pread(fd, buf, len, at), (long)want);
+			CHECK(memcmp(buf, shadow + at, want) == 0);
+		}
+		CHECK_EQ((size_t)size_of(fd), size);
+	}
+	CHECK_EQ((size_t)pread(fd, buf, MAX, 0), size);
+	CHECK(memcmp(buf, shadow, size) == 0);
+}
+
 TEST(fallocate_errors)
 {
 	int fd = create("f", "abc"), ro = CHECK_OK(open("f", O_RDONLY)), dir = CHECK_OK(open(".", O_RDONLY)), p[2];

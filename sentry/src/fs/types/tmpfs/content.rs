@@ -1,7 +1,7 @@
 //! The bytes of a regular file.
 //!
-//! Small files are bytes in the sentry's memory. A file that outgrows [`SMALL`] or is mapped moves to a host memfd, for
-//! good. Both forms are sparse: what was never written takes no memory.
+//! Small files without holes are bytes in the sentry's memory: to read and write there takes no call of the host. A file that
+//! outgrows [`SMALL`], gets a hole or is mapped moves to a host memfd, for good.
 //!
 //! Accounting: `charged` bytes of the filesystem's budget belong to this file. For a memfd the pages below `dense` are
 //! all allocated; as long as writes stay there or extend it, the charge is exact by itself, otherwise the host is asked.
@@ -160,15 +160,15 @@ impl Content {
         if self.seals & F_SEAL_GROW != 0 && end > self.size {
             return Err(Errno::EPERM);
         }
-        if end > SMALL {
+        if end > SMALL || self.leaves_hole(at) {
             self.make_host(budget)?;
         }
         let done = match &mut self.form {
             Form::Small(blocks) => {
-                let growth = blocks.growth(at, end);
-                if growth > 0 {
-                    budget.take_bytes(growth)?;
-                    self.charged += growth;
+                let charge = page_up(end.max(blocks.len()));
+                if charge > self.charged {
+                    budget.take_bytes(charge - self.charged)?;
+                    self.charged = charge;
                 }
                 blocks.write(at, data);
                 data.len()
@@ -192,7 +192,7 @@ impl Content {
         match &mut self.form {
             Form::Small(blocks) => {
                 blocks.truncate(size);
-                let charge = blocks.allocated();
+                let charge = page_up(blocks.len());
                 budget.correct_bytes(self.charged, charge);
                 self.charged = charge;
             }
@@ -232,11 +232,19 @@ impl Content {
         }
     }
 
+    /// Whether whole pages before `at` are missing.
+    fn leaves_hole(&self, at: u64) -> bool {
+        matches!(&self.form, Form::Small(blocks) if page_down(at) > page_up(blocks.len()))
+    }
+
     fn punch(&mut self, budget: &Budget, at: u64, end: u64) -> Result<()> {
+        if matches!(&self.form, Form::Small(blocks) if end < blocks.len()) {
+            self.make_host(budget)?;
+        }
         match &mut self.form {
             Form::Small(blocks) => {
-                blocks.punch(at, end);
-                let charge = blocks.allocated();
+                blocks.truncate(at);
+                let charge = page_up(blocks.len());
                 budget.correct_bytes(self.charged, charge);
                 self.charged = charge;
                 Ok(())
@@ -289,11 +297,10 @@ impl Content {
         }
         let data = whence == SEEK_DATA;
         match &self.form {
-            Form::Small(blocks) => match blocks.seek(at, whence) {
-                Some(found) if found < self.size => Ok(found),
-                None if !data => Ok(at),
-                _ if data => Err(Errno::ENXIO),
-                _ => Ok(self.size),
+            Form::Small(blocks) => match (at < blocks.len(), data) {
+                (true, true) | (false, false) => Ok(at),
+                (true, false) => Ok(blocks.len().min(self.size)),
+                (false, true) => Err(Errno::ENXIO),
             },
             Form::Host(host) => {
                 // The offset this moves is nobody's: the sentry reads and writes by position.
@@ -334,18 +341,19 @@ impl Content {
         let Form::Small(blocks) = &self.form else { return Ok(()) };
         let mut host = Host { file: Arc::new(new_memfd()?), dense: 0, sparse: false, mapped: false };
         nix::unistd::ftruncate(host.file.as_fd(), offset(self.size)?).map_err(errno)?;
-        for (at, bytes) in blocks.iter() {
+        let mut at = 0;
+        for bytes in blocks.iter() {
             let mut done = 0;
             while let Some(rest) = bytes.get(done..).filter(|rest| !rest.is_empty()) {
                 done += uio::pwrite(host.file.as_fd(), rest, offset(at + done as u64)?).map_err(errno)?;
             }
+            at += done as u64;
         }
-        let allocated = blocks.allocated();
-        host.sparse = allocated > 0 && blocks.dense().is_none();
-        host.dense = blocks.dense().unwrap_or(0);
+        let dense = page_up(at);
+        host.dense = dense;
         self.form = Form::Host(host);
-        budget.correct_bytes(self.charged, allocated);
-        self.charged = allocated;
+        budget.correct_bytes(self.charged, dense);
+        self.charged = dense;
         Ok(())
     }
 }
