@@ -31,6 +31,7 @@ use super::{
     patch::Patches,
     slot::Slot,
     space::{Idle, Space},
+    spare::Spare,
     unit::{Unit, lock},
 };
 use crate::{Errno, PageRange, Prot};
@@ -107,9 +108,8 @@ impl Birth {
         begin: Begin,
     ) -> Result<Birth, Errno> {
         let shared = &parent.shared;
-        let (mut unit, file) = Unit::new(&shared.addresses)?;
+        let Spare { mut unit, memory, ours, theirs } = shared.spares.take(&shared.addresses)?;
         let slot = unit.take_slot().ok_or(Errno::EAGAIN)?;
-        let (ours, theirs) = pair()?;
         let nonce = shared.next_serial();
         slot.prepare(shared.features, nonce);
         slot.set_words(START_TIME, &[0, 0]);
@@ -135,7 +135,7 @@ impl Birth {
             }
         };
 
-        send(parent, &[file.as_fd(), theirs.as_fd()])?;
+        send(parent, &[memory.as_fd(), theirs.as_fd()])?;
         let ops = vec![
             receive(at),
             map_unit(unit.address())?.or_stop(),
@@ -257,6 +257,6 @@ pub(super) fn pair() -> Result<(OwnedFd, OwnedFd), Errno> {
 /// Sends descriptors to a process, for [`receive`].
 pub(super) fn send(space: &Space, files: &[BorrowedFd<'_>]) -> Result<(), Errno> {
     let data = [IoSlice::new(b"f")];
-    let sent = host::fdpass::send(space.socket.as_fd(), &data, files, MsgFlags::MSG_DONTWAIT);
+    let sent = host::fdpass::send(space.socket()?, &data, files, MsgFlags::MSG_DONTWAIT);
     sent.map(drop).map_err(|error| Errno::from_raw(error as i32))
 }

@@ -548,10 +548,11 @@ impl Context for SystrapContext {
     }
 
     fn initialise(&mut self, at: UserAddr, bytes: &[u8]) -> Result<(), AccessFault> {
-        let Stub { copies, deferred, slot, .. } = &mut self.stub;
-        if deferred.is_empty() || !deferred.has_room(1) {
+        let deferred = &self.stub.deferred;
+        if (deferred.is_empty() && !self.stub.is_new()) || !self.stub.deferred.has_room(1) {
             return self.write(at, bytes);
         }
+        let Stub { copies, deferred, slot, .. } = &mut self.stub;
         match copies.store(slot, bytes) {
             Some(from) => {
                 deferred.push(Op::copy(at.0, from, bytes.len() as u64));

@@ -37,6 +37,7 @@ mod shim;
 mod site;
 mod slot;
 mod space;
+mod spare;
 pub(crate) mod traced;
 mod turns;
 mod unit;

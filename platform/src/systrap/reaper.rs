@@ -24,6 +24,7 @@ use super::{
     Config,
     cpus::Cpus,
     space::Space,
+    spare::Spares,
     unit::{UnitAddresses, lock},
     verdicts::Verdicts,
 };
@@ -116,6 +117,7 @@ pub(super) struct Shared {
     processes: Mutex<HashMap<i32, Weak<Space>>>,
     serial: AtomicU64,
     reaping: AtomicBool,
+    pub(super) spares: Spares,
 }
 
 impl Shared {
@@ -136,6 +138,7 @@ impl Shared {
             verdicts: Verdicts::default(),
             serial: AtomicU64::new(1),
             reaping: AtomicBool::new(false),
+            spares: Spares::default(),
         }
     }
 
@@ -213,6 +216,7 @@ impl Shared {
             }
             // Many may end soon. Nobody waits for it but guests whose stubs ended by themselves.
             thread::park_timeout(REST);
+            self.spares.tidy(&self.addresses);
         }
     }
 

@@ -2,7 +2,7 @@
 
 use std::{
     collections::HashMap,
-    os::fd::OwnedFd,
+    os::fd::{AsFd, BorrowedFd, OwnedFd},
     sync::{
         Arc, Mutex, PoisonError, RwLock,
         atomic::{AtomicBool, AtomicUsize, Ordering},
@@ -18,7 +18,7 @@ use super::{
     slot::Slot,
     unit::{Unit, lock},
 };
-use crate::{AccessFault, AddressSpace, Gone, UserAddr};
+use crate::{AccessFault, AddressSpace, Errno, Gone, UserAddr};
 
 /// The most host threads of a process that wait to be used again.
 const MAX_IDLE: usize = 4;
@@ -46,7 +46,7 @@ pub(super) struct Space {
     alive: RwLock<bool>,
     units: Mutex<Vec<Unit>>,
     /// Our end of the process's private socket.
-    pub(super) socket: OwnedFd,
+    socket: Option<OwnedFd>,
     /// Held while a list of operations receives descriptors: the process's threads share their numbers.
     pub(super) files: Mutex<()>,
     /// How many contexts there are.
@@ -76,7 +76,7 @@ impl Space {
             killed: AtomicBool::new(false),
             alive: RwLock::new(true),
             units: Mutex::new(vec![unit]),
-            socket,
+            socket: Some(socket),
             files: Mutex::new(()),
             threads: AtomicUsize::new(1),
             mappings,
@@ -85,6 +85,11 @@ impl Space {
             patches: Mutex::new(patches),
             running: Mutex::default(),
         })
+    }
+
+    /// Our end of the process's private socket.
+    pub(super) fn socket(&self) -> Result<BorrowedFd<'_>, Errno> {
+        self.socket.as_ref().map(AsFd::as_fd).ok_or(Errno::ESRCH)
     }
 
     pub(super) fn pid(&self) -> i32 {
@@ -217,5 +222,9 @@ impl Drop for Space {
     fn drop(&mut self) {
         self.kill();
         self.shared.forget(self.pid);
+        let units = self.units.get_mut().unwrap_or_else(PoisonError::into_inner);
+        if let Some(socket) = self.socket.take() {
+            self.shared.spares.leave(std::mem::take(units), socket);
+        }
     }
 }

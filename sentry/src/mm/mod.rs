@@ -153,6 +153,11 @@ impl Mm {
         self.users.load(Ordering::SeqCst)
     }
 
+    /// Whether anybody else may see what is written to it: another task, or who has mapped the same shared memory.
+    pub fn is_seen_by_others(&self) -> bool {
+        self.users() > 1 || self.state.lock().vmas.iter().any(|vma| vma.flags.contains(VmaFlags::SHARED))
+    }
+
     /// Identity of this address space among all there ever were.
     pub fn id(&self) -> u64 {
         self.id

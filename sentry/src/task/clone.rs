@@ -159,7 +159,7 @@ impl ThreadCx {
         let flags = request.flags;
         let parent = Arc::clone(&self.task);
         let mm = parent.mm()?;
-        let (context, mm) = if flags & CLONE_VM != 0 {
+        let (mut context, mm) = if flags & CLONE_VM != 0 {
             let context = self.context.clone_thread()?;
             mm.add_user();
             (context, mm)
@@ -217,7 +217,11 @@ impl ThreadCx {
             child.clear_child_tid.store(request.child_tid.0, Ordering::Relaxed);
         }
         if flags & CLONE_CHILD_SETTID != 0 {
-            let _ = context.space().write(request.child_tid, &tid.to_le_bytes());
+            let _ = if flags & CLONE_VM == 0 {
+                context.initialise(request.child_tid, &tid.to_le_bytes())
+            } else {
+                context.space().write(request.child_tid, &tid.to_le_bytes())
+            };
         }
         let mut regs = *self.registers();
         regs.rax = 0;

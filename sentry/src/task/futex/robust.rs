@@ -19,7 +19,8 @@ const LIMIT: usize = 2048;
 pub fn exit_robust_list(cx: &mut ThreadCx) {
     let head = cx.task.robust_list();
     cx.task.set_robust_list(0);
-    if head != 0 {
+    // Nobody can wait for a lock in memory that goes.
+    if head != 0 && cx.task.mm().is_ok_and(|mm| mm.is_seen_by_others()) {
         // A list that cannot be read ends there, as in Linux.
         let _ = walk(cx, head);
     }
