@@ -7,23 +7,20 @@
 //! Lock order: a directory's `InodeCommon::write_lock` → `children` → nothing; `Place` (name and parent) is written only
 //! under the kernel's rename lock. No dentry is dropped while a `children` lock is held: its `Drop` takes its parent's.
 
-use std::{
-    collections::HashMap,
-    sync::{
-        Arc, Weak,
-        atomic::{AtomicBool, AtomicU32, AtomicUsize, Ordering},
-    },
+use std::sync::{
+    Arc, Weak,
+    atomic::{AtomicBool, AtomicU32, AtomicUsize, Ordering},
 };
 
 use parking_lot::{Mutex, RwLock};
 
-use super::inode::Inode;
+use super::{inode::Inode, name_hash::NameMap};
 
 /// A name in a directory, and what it means.
 pub struct Dentry {
     place: RwLock<Place>,
     inode: Arc<dyn Inode>,
-    children: Mutex<HashMap<Box<[u8]>, Weak<Dentry>>>,
+    children: Mutex<NameMap<Box<[u8]>, Weak<Dentry>>>,
     /// How many mounts sit on this dentry, in all namespaces.
     pub mounts: AtomicU32,
     deleted: AtomicBool,

@@ -112,6 +112,21 @@ impl Attr {
     pub fn mode(&self) -> u32 {
         self.kind.mode_bits() | self.perm
     }
+
+    /// What of it permissions depend on.
+    pub fn ownership(&self) -> Ownership {
+        Ownership { kind: self.kind, perm: self.perm, uid: self.uid, gid: self.gid }
+    }
+}
+
+/// What permissions depend on.
+#[derive(Clone, Copy, Debug)]
+pub struct Ownership {
+    pub kind: FileType,
+    /// Permission bits with setuid, setgid and sticky (`07777`).
+    pub perm: u32,
+    pub uid: u32,
+    pub gid: u32,
 }
 
 /// Changes to attributes. `None` leaves a field alone. ctime follows by itself.
@@ -200,6 +215,14 @@ pub trait Inode: Any + Send + Sync {
         self.attr()
     }
 
+    /// As [`Inode::access_attr`], no more than that.
+    ///
+    /// # Errors
+    /// As [`Inode::attr`].
+    fn ownership(&self) -> Result<Ownership> {
+        self.access_attr().map(|attr| attr.ownership())
+    }
+
     /// Applies `change`. Permissions were checked; setuid bits are cleared by the caller.
     ///
     /// # Errors
@@ -249,6 +272,11 @@ pub trait Inode: Any + Send + Sync {
     /// `ENOENT`, `ENOTDIR`.
     fn lookup(&self, _task: &Task, _name: &[u8]) -> Result<Arc<dyn Inode>> {
         Err(Errno::ENOTDIR)
+    }
+
+    /// Whether it is certain, without asking anybody, that there is no entry `name`. Takes no lock of the VFS.
+    fn is_absent(&self, _name: &[u8]) -> bool {
+        false
     }
 
     /// As [`Inode::lookup`], for an entry that is opened for reading next if its permissions allow it: a filesystem for which both

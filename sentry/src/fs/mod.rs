@@ -19,6 +19,7 @@ pub mod inotify_hook;
 pub mod io;
 pub mod locks;
 pub mod mount;
+pub mod name_hash;
 pub mod open;
 pub mod path;
 pub mod permission;

@@ -7,7 +7,7 @@ use linux_abi::{
 };
 
 use super::{
-    inode::{Attr, FileType, NewNode, SetAttr},
+    inode::{Attr, FileType, NewNode, Ownership, SetAttr},
     path::Path,
 };
 use crate::credentials::{Caps, Credentials};
@@ -38,6 +38,14 @@ impl Access {
 /// # Errors
 /// `EACCES`.
 pub fn check(creds: &Credentials, attr: &Attr, want: Access) -> Result<()> {
+    may(creds, &attr.ownership(), want)
+}
+
+/// As [`check`].
+///
+/// # Errors
+/// `EACCES`.
+pub fn may(creds: &Credentials, attr: &Ownership, want: Access) -> Result<()> {
     let class = if creds.fsuid == attr.uid {
         6
     } else if creds.in_group(attr.gid) {
@@ -67,7 +75,7 @@ pub fn check(creds: &Credentials, attr: &Attr, want: Access) -> Result<()> {
 /// # Errors
 /// `EACCES`; those of a remote filesystem.
 pub fn check_path(creds: &Credentials, path: &Path, want: Access) -> Result<()> {
-    check(creds, &path.inode().access_attr()?, want)
+    may(creds, &path.inode().ownership()?, want)
 }
 
 /// Whether `creds` own the inode or may act as if they did (`inode_owner_or_capable`).

@@ -6,7 +6,10 @@
 //! Every directory on the way must be searchable; errors come in Linux's order: not a directory, no search permission,
 //! name too long, no such entry.
 
-use std::sync::{Arc, atomic::Ordering};
+use std::{
+    borrow::Cow,
+    sync::{Arc, atomic::Ordering},
+};
 
 use linux_abi::{
     Errno, Result,
@@ -18,7 +21,7 @@ use super::{
     inode::{FileType, Inode},
     mount,
     path::Path,
-    permission::{Access, check},
+    permission::{Access, may},
 };
 use crate::{credentials::Credentials, task::Task};
 
@@ -121,11 +124,11 @@ pub struct Walker<'a> {
     task: &'a Task,
     creds: Arc<Credentials>,
     flags: Lookup,
-    /// Nothing above this can be reached.
-    root: Path,
+    /// Nothing above this can be reached; above the task's root if `None`.
+    scope: Option<Path>,
     at: Path,
     /// What is still to be followed, from `from` on.
-    rest: Vec<u8>,
+    rest: Cow<'a, [u8]>,
     from: usize,
     links: u32,
     /// A trailing slash was seen.
@@ -133,8 +136,9 @@ pub struct Walker<'a> {
 }
 
 /// A component of the rest: where it is, and what comes after.
+#[derive(Clone, Copy)]
 struct Component {
-    last: Last,
+    start: usize,
     end: usize,
     is_final: bool,
     slash: bool,
@@ -149,7 +153,7 @@ impl<'a> Walker<'a> {
         task: &'a Task,
         creds: Arc<Credentials>,
         dirfd: i32,
-        path: &[u8],
+        path: &'a [u8],
         flags: Lookup,
     ) -> Result<Walker<'a>> {
         if path.is_empty() && !flags.contains(Lookup::EMPTY) {
@@ -159,12 +163,11 @@ impl<'a> Walker<'a> {
         if absolute && flags.contains(Lookup::BENEATH) {
             return Err(Errno::EXDEV);
         }
-        let fs = task.fs();
         let scoped = flags.intersects(Lookup::SCOPED);
         let at = if absolute && !scoped {
-            fs.root()
+            task.root()
         } else if dirfd == AT_FDCWD {
-            fs.cwd()
+            task.cwd()
         } else {
             let file = task.file_or_path(dirfd)?;
             let place = match file.path() {
@@ -180,18 +183,9 @@ impl<'a> Walker<'a> {
             }
             place
         };
-        let root = if scoped { at.clone() } else { fs.root() };
-        Ok(Walker {
-            task,
-            creds,
-            flags,
-            root,
-            at,
-            rest: path.to_vec(),
-            from: 0,
-            links: 0,
-            must_be_dir: false,
-        })
+        let scope = scoped.then(|| at.clone());
+        let rest = Cow::Borrowed(path);
+        Ok(Walker { task, creds, flags, scope, at, rest, from: 0, links: 0, must_be_dir: false })
     }
 
     /// Goes to the end.
@@ -199,8 +193,10 @@ impl<'a> Walker<'a> {
     /// # Errors
     /// As [`resolve`].
     pub fn finish(mut self) -> Result<Path> {
-        while let Some(last) = self.walk_to_last()? {
-            self.walk_last(&last)?;
+        let purpose = if self.flags.contains(Lookup::OPEN) { Purpose::Open } else { Purpose::Any };
+        while let Some(last) = self.go_to_last()? {
+            let follow = self.must_be_dir || self.flags.contains(Lookup::FOLLOW);
+            self.step(last, follow, purpose)?;
         }
         self.arrived()
     }
@@ -219,30 +215,27 @@ impl<'a> Walker<'a> {
     /// # Errors
     /// As [`resolve`].
     pub fn walk_to_last(&mut self) -> Result<Option<Last>> {
+        let last = self.go_to_last()?;
+        Ok(last.map(|component| match self.name(component) {
+            b"." => Last::Dot,
+            b".." => Last::DotDot,
+            name => Last::Name(name.to_vec()),
+        }))
+    }
+
+    fn go_to_last(&mut self) -> Result<Option<Component>> {
         while let Some(component) = self.peek() {
             self.may_search()?;
             if component.is_final {
                 self.must_be_dir |= component.slash;
-                return Ok(Some(component.last));
+                return Ok(Some(component));
             }
-            self.from = component.end;
-            self.step(&component.last, true, Purpose::Any)?;
+            self.step(component, true, Purpose::Any)?;
             if self.at.inode().kind() != FileType::Directory {
                 return Err(Errno::ENOTDIR);
             }
         }
         Ok(None)
-    }
-
-    /// Follows the last component; a symbolic link in it is followed if asked for, which may leave more to walk.
-    ///
-    /// # Errors
-    /// As [`resolve`].
-    pub fn walk_last(&mut self, last: &Last) -> Result<()> {
-        self.from = self.peek().map_or(self.rest.len(), |component| component.end);
-        let follow = self.must_be_dir || self.flags.contains(Lookup::FOLLOW);
-        let purpose = if self.flags.contains(Lookup::OPEN) { Purpose::Open } else { Purpose::Any };
-        self.step(last, follow, purpose)
     }
 
     /// Follows the symbolic link `link`, which the caller found as the last component.
@@ -286,21 +279,26 @@ impl<'a> Walker<'a> {
     /// # Errors
     /// `ENAMETOOLONG`, `ENOENT`, `EXDEV`.
     pub fn lookup(&self, name: &[u8]) -> Result<Path> {
-        self.lookup_for(name, Purpose::Any)
+        let dentry = self.find(name, Purpose::Any)?;
+        self.crossed(Path { mount: Arc::clone(&self.at.mount), dentry })
     }
 
-    fn lookup_for(&self, name: &[u8], purpose: Purpose) -> Result<Path> {
+    /// The entry `name` where the walk is now, whatever is mounted there.
+    fn find(&self, name: &[u8], purpose: Purpose) -> Result<Arc<Dentry>> {
         if self.flags.contains(Lookup::CACHED)
             && (self.at.dentry.child(name).is_none() || !self.at.inode().cacheable())
         {
             return Err(Errno::EAGAIN);
         }
-        let dentry = lookup_child(self.task, &self.at, name, purpose)?;
-        let mount = Arc::clone(&self.at.mount);
-        if dentry.mounts.load(Ordering::Acquire) == 0 {
-            return Ok(Path { mount, dentry });
+        lookup_child(self.task, &self.at, name, purpose)
+    }
+
+    /// What is mounted at `path`, or `path`.
+    fn crossed(&self, path: Path) -> Result<Path> {
+        if path.dentry.mounts.load(Ordering::Acquire) == 0 {
+            return Ok(path);
         }
-        self.same_mount(mount::cross(Path { mount, dentry }))
+        self.same_mount(mount::cross(path))
     }
 
     fn same_mount(&self, path: Path) -> Result<Path> {
@@ -315,14 +313,14 @@ impl<'a> Walker<'a> {
         let start = rest.iter().position(|&byte| byte != b'/')?;
         let rest = rest.get(start..)?;
         let len = rest.iter().position(|&byte| byte == b'/').unwrap_or(rest.len());
-        let (name, tail) = rest.split_at_checked(len)?;
-        let last = match name {
-            b"." => Last::Dot,
-            b".." => Last::DotDot,
-            name => Last::Name(name.to_vec()),
-        };
+        let (_, tail) = rest.split_at_checked(len)?;
         let is_final = tail.iter().all(|&byte| byte == b'/');
-        Some(Component { last, end: self.from + start + len, is_final, slash: !tail.is_empty() })
+        let start = self.from + start;
+        Some(Component { start, end: start + len, is_final, slash: !tail.is_empty() })
+    }
+
+    fn name(&self, component: Component) -> &[u8] {
+        self.rest.get(component.start..component.end).unwrap_or_default()
     }
 
     fn may_search(&self) -> Result<()> {
@@ -330,28 +328,37 @@ impl<'a> Walker<'a> {
         if inode.kind() != FileType::Directory {
             return Err(Errno::ENOTDIR);
         }
-        check(&self.creds, &inode.access_attr()?, Access::EXEC)
+        may(&self.creds, &inode.ownership()?, Access::EXEC)
     }
 
-    fn step(&mut self, component: &Last, follow: bool, purpose: Purpose) -> Result<()> {
-        match component {
-            Last::Root | Last::Dot => Ok(()),
-            Last::DotDot => self.up(),
-            Last::Name(name) => {
-                let child = self.lookup_for(name, purpose)?;
-                if follow && child.inode().kind() == FileType::Symlink {
-                    self.follow(&child)
-                } else {
-                    self.at = child;
-                    Ok(())
-                }
+    fn step(&mut self, component: Component, follow: bool, purpose: Purpose) -> Result<()> {
+        let child = match self.name(component) {
+            b"." => None,
+            b".." => {
+                self.up()?;
+                None
             }
+            name => Some(self.find(name, purpose)?),
+        };
+        self.from = component.end;
+        let Some(dentry) = child else { return Ok(()) };
+        let is_plain = dentry.inode().kind() != FileType::Symlink || !follow;
+        if is_plain && dentry.mounts.load(Ordering::Acquire) == 0 {
+            self.at.dentry = dentry;
+            return Ok(());
         }
+        let child = self.crossed(Path { mount: Arc::clone(&self.at.mount), dentry })?;
+        if follow && child.inode().kind() == FileType::Symlink {
+            return self.follow(&child);
+        }
+        self.at = child;
+        Ok(())
     }
 
     fn up(&mut self) -> Result<()> {
+        let root = self.root();
         loop {
-            if self.at.same(&self.root) {
+            if self.at.same(&root) {
                 return if self.flags.contains(Lookup::BENEATH) { Err(Errno::EXDEV) } else { Ok(()) };
             }
             if !Arc::ptr_eq(&self.at.dentry, &self.at.mount.root) {
@@ -394,12 +401,16 @@ impl<'a> Walker<'a> {
             if self.flags.contains(Lookup::BENEATH) {
                 return Err(Errno::EXDEV);
             }
-            self.at = self.same_mount(self.root.clone())?;
+            self.at = self.same_mount(self.root())?;
         }
         text.extend_from_slice(self.rest.get(self.from..).unwrap_or_default());
-        self.rest = text;
+        self.rest = Cow::Owned(text);
         self.from = 0;
         Ok(())
+    }
+
+    fn root(&self) -> Path {
+        self.scope.clone().unwrap_or_else(|| self.task.root())
     }
 }
 
@@ -410,6 +421,9 @@ impl<'a> Walker<'a> {
 pub fn lookup_child(task: &Task, dir: &Path, name: &[u8], purpose: Purpose) -> Result<Arc<Dentry>> {
     if let Some(cached) = cached_child(dir, name) {
         return Ok(cached);
+    }
+    if name.len() <= NAME_MAX && dir.inode().is_absent(name) {
+        return Err(Errno::ENOENT);
     }
     // Removals hold this lock too: what was found cannot be gone before it is in the tree of dentries.
     let _entries = dir.inode().common().write_lock.lock();

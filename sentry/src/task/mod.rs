@@ -41,7 +41,7 @@ use platform::{Context, Kick, Registers};
 use self::{block::TaskWaker, fs_context::FsContext};
 use crate::{
     credentials::{Caps, Credentials},
-    fs::{fd_table::FdTable, file::File},
+    fs::{fd_table::FdTable, file::File, path::Path},
     kernel::Kernel,
     limits::Limits,
     mm::Mm,
@@ -395,6 +395,16 @@ impl Task {
     /// Root, working directory and umask.
     pub fn fs(&self) -> Arc<FsContext> {
         Arc::clone(&self.fs.read())
+    }
+
+    /// The root directory.
+    pub fn root(&self) -> Path {
+        self.fs.read().root()
+    }
+
+    /// The working directory.
+    pub fn cwd(&self) -> Path {
+        self.fs.read().cwd()
     }
 
     /// Replaces root, working directory and umask (unshare).

@@ -8,7 +8,7 @@ use gofer_proto::{
 };
 use linux_abi::{Errno, Result, stat::makedev};
 
-use crate::fs::inode::{Attr, FileTime, FileType, NewNode, SetAttr};
+use crate::fs::inode::{Attr, FileTime, FileType, NewNode, Ownership, SetAttr};
 
 pub(super) fn kind(kind: FileKind) -> FileType {
     match kind {
@@ -57,6 +57,11 @@ pub(super) fn attr(attr: &ProtoAttr, dev: u64, ino: u64) -> Attr {
         ctime: time(attr.ctime),
         btime: attr.btime.map(time),
     }
+}
+
+/// What permissions depend on.
+pub(super) fn ownership(attr: &ProtoAttr) -> Ownership {
+    Ownership { kind: kind(attr.kind()), perm: attr.mode & 0o7777, uid: attr.uid, gid: attr.gid }
 }
 
 pub(super) fn change(change: &SetAttr) -> ProtoSetAttr {

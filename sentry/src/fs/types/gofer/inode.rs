@@ -6,7 +6,6 @@ mod descriptors;
 mod names;
 
 use std::{
-    collections::HashMap,
     os::fd::OwnedFd,
     sync::{Arc, OnceLock, Weak},
 };
@@ -33,7 +32,8 @@ use crate::{
     fs::{
         directory::DirectoryFile,
         file::FileOps,
-        inode::{Attr, DirEntry, FileSystem, FileType, Inode, InodeCommon, NewNode, SetAttr},
+        inode::{Attr, DirEntry, FileSystem, FileType, Inode, InodeCommon, NewNode, Ownership, SetAttr},
+        name_hash::NameMap,
     },
     task::Task,
 };
@@ -73,7 +73,7 @@ struct Known {
 #[derive(Default)]
 struct Names {
     /// Found, or known not to be there.
-    known: HashMap<Box<[u8]>, Option<Weak<GoferInode>>>,
+    known: NameMap<Box<[u8]>, Option<Weak<GoferInode>>>,
     listing: Option<Arc<Listing>>,
     /// Nothing has changed since it was taken.
     listing_is_current: bool,
@@ -184,8 +184,8 @@ impl GoferInode {
         self.exclusive() || (self.fs.catch_up() && self.attr.lock().watch.is_some())
     }
 
-    /// The attributes, asked for if `enough` says that what is known of them does not do.
-    fn attr_if(&self, enough: impl Fn(&Known) -> bool) -> Result<Attr> {
+    /// Shows the attributes, asked for if `enough` says that what is known of them does not do.
+    fn attr_if<T>(&self, enough: impl Fn(&Known) -> bool, show: impl FnOnce(&ProtoAttr) -> T) -> Result<T> {
         let sure = self.is_sure();
         let known = self.attr.lock();
         if !sure || !enough(&known) {
@@ -201,9 +201,9 @@ impl GoferInode {
                 }
             };
             self.learn(&attr, since);
-            return Ok(convert::attr(&attr, self.fs.dev, self.ino));
+            return Ok(show(&attr));
         }
-        Ok(convert::attr(&known.attr, self.fs.dev, self.ino))
+        Ok(show(&known.attr))
     }
 
     /// Whether it had set-id bits when last heard of.
@@ -275,11 +275,15 @@ impl Inode for GoferInode {
     }
 
     fn attr(&self) -> Result<Attr> {
-        self.attr_if(|known| known.current)
+        self.attr_if(|known| known.current, |attr| convert::attr(attr, self.fs.dev, self.ino))
     }
 
     fn access_attr(&self) -> Result<Attr> {
-        self.attr_if(|known| known.access_current)
+        self.attr_if(|known| known.access_current, |attr| convert::attr(attr, self.fs.dev, self.ino))
+    }
+
+    fn ownership(&self) -> Result<Ownership> {
+        self.attr_if(|known| known.access_current, convert::ownership)
     }
 
     fn set_attr(&self, change: &SetAttr) -> Result<()> {
@@ -312,6 +316,10 @@ impl Inode for GoferInode {
         }
         let Some(child) = child.downcast_ref::<GoferInode>() else { return false };
         self.find(name).is_ok_and(|now| std::ptr::eq(&*now, child))
+    }
+
+    fn is_absent(&self, name: &[u8]) -> bool {
+        self.is_sure() && matches!(self.names.lock().known.get(name), Some(None))
     }
 
     fn lookup(&self, _task: &Task, name: &[u8]) -> Result<Arc<dyn Inode>> {

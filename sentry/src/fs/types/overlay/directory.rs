@@ -1,11 +1,9 @@
 //! How the entries of a directory differ from those of the lower directory.
 
-use std::{
-    collections::{BTreeMap, HashMap},
-    sync::Arc,
-};
+use std::{collections::BTreeMap, sync::Arc};
 
 use super::inode::OverlayInode;
+use crate::fs::name_hash::NameMap;
 
 /// What a changed name means now.
 #[derive(Clone)]
@@ -19,7 +17,7 @@ pub(super) enum Change {
 /// The changed names of a directory.
 #[derive(Default)]
 pub(super) struct Changes {
-    by_name: HashMap<Arc<[u8]>, (Change, u64)>,
+    by_name: NameMap<Arc<[u8]>, (Change, u64)>,
     /// Names that the lower directory does not have, by their positions in a listing; never used twice.
     added: BTreeMap<u64, Arc<[u8]>>,
     last_position: u64,

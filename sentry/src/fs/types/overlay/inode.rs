@@ -14,7 +14,7 @@ use crate::{
     fs::{
         directory::DirectoryFile,
         file::FileOps,
-        inode::{Attr, DirEntry, FileSystem, FileType, Inode, InodeCommon, NewNode, SetAttr},
+        inode::{Attr, DirEntry, FileSystem, FileType, Inode, InodeCommon, NewNode, Ownership, SetAttr},
         types::tmpfs::{TmpFs, TmpInode},
     },
     task::Task,
@@ -181,6 +181,14 @@ impl Inode for OverlayInode {
         Ok(attr)
     }
 
+    fn ownership(&self) -> Result<Ownership> {
+        match (&self.upper.read().inode, &self.lower) {
+            (Some(upper), _) => upper.ownership(),
+            (None, Some(lower)) => lower.ownership(),
+            (None, None) => Err(Errno::EIO),
+        }
+    }
+
     fn set_attr(&self, change: &SetAttr) -> Result<()> {
         let upper = match change.size {
             Some(size) => self.copy_up_data(size)?,
@@ -199,6 +207,14 @@ impl Inode for OverlayInode {
             FileType::Regular => Ok(Box::new(OverlayFile::open(self, flags)?)),
             FileType::Directory => Ok(Box::new(DirectoryFile::new(self))),
             _ => Err(Errno::ENXIO),
+        }
+    }
+
+    fn is_absent(&self, name: &[u8]) -> bool {
+        match self.changes.read().get(name) {
+            Some(Change::Gone) => true,
+            Some(Change::Here { .. }) => false,
+            None => self.lower.as_ref().is_none_or(|lower| lower.is_absent(name)),
         }
     }
 

@@ -1,16 +1,14 @@
 //! Directory entries: found by name, listed by a position that never changes while the entry exists.
 
-use std::{
-    collections::{BTreeMap, HashMap},
-    sync::Arc,
-};
+use std::{collections::BTreeMap, sync::Arc};
 
 use super::inode::TmpInode;
+use crate::fs::name_hash::NameMap;
 
 /// The entries of a directory.
 #[derive(Default)]
 pub(super) struct Entries {
-    by_name: HashMap<Arc<[u8]>, u64>,
+    by_name: NameMap<Arc<[u8]>, u64>,
     by_position: BTreeMap<u64, Entry>,
     /// Positions are never used twice: a listing that goes on after any change neither repeats nor skips what stayed.
     last_position: u64,

@@ -16,7 +16,9 @@ use crate::{
     fs::{
         directory::DirectoryFile,
         file::FileOps,
-        inode::{Attr, DirEntry, FileSystem, FileTime, FileType, Inode, InodeCommon, NewNode, SetAttr},
+        inode::{
+            Attr, DirEntry, FileSystem, FileTime, FileType, Inode, InodeCommon, NewNode, Ownership, SetAttr,
+        },
     },
     task::Task,
 };
@@ -229,6 +231,11 @@ impl Inode for TmpInode {
         Ok(self.describe(&self.meta.read()))
     }
 
+    fn ownership(&self) -> Result<Ownership> {
+        let meta = self.meta.read();
+        Ok(Ownership { kind: self.kind, perm: meta.perm, uid: meta.uid, gid: meta.gid })
+    }
+
     fn set_attr(&self, change: &SetAttr) -> Result<()> {
         if let Some(perm) = change.perm
             && let Body::Regular(content) = &self.body
@@ -262,6 +269,10 @@ impl Inode for TmpInode {
             FileType::Directory => Ok(Box::new(DirectoryFile::new(self))),
             _ => Err(Errno::ENXIO),
         }
+    }
+
+    fn is_absent(&self, name: &[u8]) -> bool {
+        self.directory().is_ok_and(|entries| entries.read().get(name).is_none())
     }
 
     fn lookup(&self, _task: &Task, name: &[u8]) -> Result<Arc<dyn Inode>> {
