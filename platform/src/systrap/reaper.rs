@@ -33,6 +33,9 @@ use crate::Errno;
 /// How long the reaper rests when it has reaped.
 pub(super) const REST: Duration = Duration::from_millis(2);
 
+/// For how many longer rests it keeps what it has made ahead.
+const SOON: u32 = 5;
+
 /// How guest code runs, and so how the ends of stubs are noticed.
 #[derive(Debug)]
 pub(super) enum Running {
@@ -217,7 +220,21 @@ impl Shared {
             // Many may end soon. Nobody waits for it but guests whose stubs ended by themselves.
             thread::park_timeout(REST);
             self.spares.tidy(&self.addresses);
+            self.keep_spares();
         }
+    }
+
+    /// Gives up what was made ahead, unless another stub ends soon.
+    fn keep_spares(&self) {
+        for _ in 0..SOON {
+            if self.spares.is_empty()
+                || !matches!(host::process::wait(Children::Group(self.group), WaitMode::Poll), Ok(None))
+            {
+                return;
+            }
+            thread::park_timeout(4 * REST);
+        }
+        self.spares.clear();
     }
 
     /// Takes note of the end of a stub, which is a zombie.

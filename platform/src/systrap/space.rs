@@ -220,11 +220,15 @@ impl AddressSpace for Space {
 
 impl Drop for Space {
     fn drop(&mut self) {
-        self.kill();
-        self.shared.forget(self.pid);
-        let units = self.units.get_mut().unwrap_or_else(PoisonError::into_inner);
-        if let Some(socket) = self.socket.take() {
+        // Before the process ends: the reaper looks after that. Where it watches each process by itself, it does nothing else.
+        if !self.is_dead()
+            && self.shared.may_park
+            && let Some(socket) = self.socket.take()
+        {
+            let units = self.units.get_mut().unwrap_or_else(PoisonError::into_inner);
             self.shared.spares.leave(std::mem::take(units), socket);
         }
+        self.kill();
+        self.shared.forget(self.pid);
     }
 }

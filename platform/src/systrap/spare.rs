@@ -69,6 +69,19 @@ impl Spares {
         }
     }
 
+    /// Whether nothing was made ahead.
+    pub(super) fn is_empty(&self) -> bool {
+        lock(&self.ready).is_empty()
+    }
+
+    /// Gives up what was made ahead.
+    pub(super) fn clear(&self) {
+        let ready = std::mem::take(&mut *lock(&self.ready));
+        drop(ready);
+        let left = std::mem::take(&mut *lock(&self.left));
+        drop(left);
+    }
+
     /// The reaper's part.
     pub(super) fn tidy(&self, addresses: &Arc<Mutex<UnitAddresses>>) {
         let left = std::mem::take(&mut *lock(&self.left));
