@@ -148,7 +148,7 @@ fn threads_scribble_over_headers_while_others_call() {
 fn shim_syscall(space: &dyn AddressSpace) -> u64 {
     let mut code = vec![0; 4096];
     space.read(UserAddr(SHIM), &mut code).expect("the shim");
-    let at = code.windows(2).rposition(|two| two == [0x0f, 0x05]).expect("a syscall");
+    let at = code.windows(2).position(|two| two == [0x0f, 0x05]).expect("a syscall");
     SHIM + at as u64
 }
 

@@ -461,14 +461,18 @@ TEST(a_tracer_sees_masks_and_every_call)
 
 TEST(kill_and_stop_come_through_a_full_mask)
 {
+	int told[2], status;
+	char c = 0;
+	CHECK_OK(pipe(told));
 	pid_t child = xfork();
-	int status;
 	if (child == 0) {
-		toggle(0);
+		toggle(~0ULL & ~(BIT(SIGKILL) | BIT(SIGSTOP)));
+		CHECK_EQ(write(told[1], &c, 1), 1);
 		for (;;)
 			set_mask(~0ULL);
 	}
-	msleep(20);
+	CHECK_EQ(read(told[0], &c, 1), 1);
+	msleep(5);
 	CHECK_OK(kill(child, SIGTERM));
 	CHECK_OK(kill(child, SIGSTOP));
 	CHECK_EQ(waitpid(child, &status, WUNTRACED), child);

@@ -6,7 +6,10 @@
 //!
 //! Records are allegations like everything in a slot: with a false one a guest deceives itself about its own memory.
 
-use syscall_tables::copy::{Copying, Kind, Len};
+use syscall_tables::{
+    copy::{Copying, Kind, Len},
+    nr,
+};
 
 use super::{
     answers,
@@ -31,11 +34,22 @@ pub(super) fn table() -> Vec<u8> {
     let mut table = Vec::with_capacity(COPY_TABLE_ROWS * COPY_ROW_LEN);
     for number in 0..COPY_TABLE_ROWS as u64 {
         let plan = syscall_tables::copy_plan(number).map_or(&[][..], |plan| plan.items());
-        let mut items = plan.iter().filter_map(item).chain(answers::item(number)).chain([0; ITEMS]);
+        let known = answers::item(number).or_else(|| (number == nr::rt_sigreturn).then(signal_frame));
+        let mut items = plan.iter().filter_map(item).chain(known).chain([0; ITEMS]);
         let first = items.next().unwrap_or(0) | lent::bit(number);
         table.extend([first].into_iter().chain(items).take(ITEMS).flat_map(u32::to_le_bytes));
     }
     table
+}
+
+/// What rt_sigreturn(2) reads: the frame at the stack pointer.
+fn signal_frame() -> u32 {
+    /// Index of rsp in a `sigcontext`.
+    const RSP: u32 = 15;
+    /// What is in front of the extended state, with the hole before that, and behind it.
+    const OTHERS: usize = 440 + 64 + 4;
+    let len = u32::try_from(host::cpu::xstate().size + OTHERS).unwrap_or(0);
+    RSP | copy::IN | len.min(0xffff) << 16
 }
 
 /// The index in a `sigcontext` of the register that holds an argument.
@@ -253,8 +267,6 @@ impl Copies {
 
 #[cfg(test)]
 mod tests {
-    use syscall_tables::nr;
-
     use super::*;
 
     #[test]

@@ -218,7 +218,13 @@ impl Stub {
     pub(super) fn upgrade(&mut self, space: &Space) -> Result<(), Gone> {
         self.slot.set_ops(&[], flag::UPGRADE);
         post(&self.slot);
-        match wait(&self.slot, space, Some(OPERATIONS_TIMEOUT)) {
+        let made = if self.pace.poll_for_operations(&space.shared.cpus, &self.slot) {
+            self.slot.request().store(word::EMPTY, Ordering::Relaxed);
+            Ok(())
+        } else {
+            wait(&self.slot, space, Some(OPERATIONS_TIMEOUT))
+        };
+        match made {
             Ok(()) if self.slot.get32(slot::SIGNO) == event::UPGRADED => Ok(()),
             _ => {
                 space.kill();

@@ -299,7 +299,7 @@ kick_early:
     lea rsi, [rip + local_copied]
     cmp rax, rcx
     je continue_at
-    lea rcx, [rip + upgrade]
+    lea rcx, [rip + upgraded]
     cmp rax, rcx
     jne trapped
     mov edi, {event_upgraded}
@@ -463,7 +463,11 @@ local_kicked:
     mov dword ptr [rbx + {record_count}], 0
     jmp post
 
+    # A trap of the shim's own. Not by an invalid opcode: many a hypervisor looks at those first.
 upgrade:
+    mov eax, 0x3ff                      # no call
+    syscall
+upgraded:
     ud2
 
 # ---- what the call's row in the table says: r12 = registers as a sigcontext -------------------------------------------------

@@ -25,6 +25,8 @@ pub const MIN_STACK: u64 = 2048;
 const UCONTEXT_SIZE: usize = 304;
 const SIGINFO_SIZE: usize = 128;
 const FRAME_SIZE: usize = 8 + UCONTEXT_SIZE + SIGINFO_SIZE;
+/// Bytes between them, at most.
+const HOLE: usize = 64;
 const RED_ZONE: u64 = 128;
 /// `UC_FP_XSTATE | UC_SIGCONTEXT_SS | UC_STRICT_RESTORE_SS`.
 const UC_FLAGS: u64 = 7;
@@ -149,8 +151,15 @@ pub(super) fn push(cx: &mut ThreadCx, info: &SigInfo, action: &Action, return_ma
     for (to, from) in bytes.iter_mut().skip(8 + UCONTEXT_SIZE).zip(info.to_bytes()) {
         *to = from;
     }
-    cx.write_bytes(UserAddr(fpstate), &extended)?;
-    cx.write_bytes(UserAddr(frame), &bytes)?;
+    // In one piece, with what is between them: it is below the guest's stack.
+    let distance = fpstate.checked_sub(frame).and_then(|distance| usize::try_from(distance).ok());
+    let hole = distance.and_then(|distance| distance.checked_sub(FRAME_SIZE));
+    let hole = hole.filter(|hole| *hole < 2 * HOLE).ok_or(Errno::EFAULT)?;
+    let mut all = Vec::with_capacity(FRAME_SIZE + hole + extended.len());
+    all.extend_from_slice(&bytes);
+    all.resize(FRAME_SIZE + hole, 0);
+    all.extend_from_slice(&extended);
+    cx.write_bytes(UserAddr(frame), &all)?;
     if alt.flags & SS_AUTODISARM != 0 && entering_alt {
         cx.task.signals.lock().alt_stack = AltStack { flags: SS_DISABLE, ..AltStack::default() };
     }
@@ -179,13 +188,20 @@ pub fn rt_sigreturn(cx: &mut ThreadCx) -> Outcome {
 
 fn restore(cx: &mut ThreadCx) -> Result<()> {
     // The handler's `ret` has popped the return address.
-    let mut bytes = [0; UCONTEXT_SIZE];
     let rsp = cx.registers().rsp;
-    cx.read_bytes(UserAddr(rsp), &mut bytes)?;
+    // All of it at once, if the extended state is where the kernel puts it; otherwise as much as there is.
+    let full = cx.task.kernel.platform.layout().xsave_size.max(LEGACY_SIZE);
+    let mut frame = vec![0; FRAME_SIZE + HOLE + full + 4];
+    if cx.read_bytes(UserAddr(rsp), &mut frame).is_err() {
+        frame.truncate(UCONTEXT_SIZE);
+        cx.read_bytes(UserAddr(rsp), &mut frame)?;
+    }
+    let (bytes, _) = frame.split_at_mut_checked(UCONTEXT_SIZE).ok_or(Errno::EFAULT)?;
+    let mut bytes: [u8; UCONTEXT_SIZE] = (&*bytes).try_into().map_err(|_| Errno::EFAULT)?;
     let words = Words(&mut bytes);
     let word = |index: usize| words.get(40 + 8 * index);
     let fpstate = word(23);
-    let extended = read_extended(cx, fpstate)?;
+    let extended = read_extended(cx, fpstate, &Around { at: rsp, bytes: &frame })?;
     cx.context.set_extended_state(&extended).map_err(|_| Errno::EFAULT)?;
     let regs = cx.registers();
     regs.r8 = word(0);
@@ -219,14 +235,32 @@ fn restore(cx: &mut ThreadCx) -> Result<()> {
     Ok(())
 }
 
+/// Guest memory that was read already.
+struct Around<'a> {
+    at: u64,
+    bytes: &'a [u8],
+}
+
+impl Around<'_> {
+    fn read(&self, cx: &mut ThreadCx, at: u64, into: &mut [u8]) -> Result<()> {
+        let offset = at.checked_sub(self.at).and_then(|offset| usize::try_from(offset).ok());
+        let known = offset.and_then(|offset| self.bytes.get(offset..)?.get(..into.len()));
+        match known {
+            Some(known) => into.copy_from_slice(known),
+            None => cx.read_bytes(UserAddr(at), into)?,
+        }
+        Ok(())
+    }
+}
+
 /// The extended state a frame points to, in the form the platform takes.
-fn read_extended(cx: &mut ThreadCx, fpstate: u64) -> Result<Vec<u8>> {
+fn read_extended(cx: &mut ThreadCx, fpstate: u64, around: &Around<'_>) -> Result<Vec<u8>> {
     if fpstate == 0 {
         return Ok(Vec::new());
     }
     let full = cx.task.kernel.platform.layout().xsave_size;
     let mut area = vec![0; full.max(LEGACY_SIZE)];
-    cx.read_bytes(UserAddr(fpstate), area.get_mut(..LEGACY_SIZE).unwrap_or_default())?;
+    around.read(cx, fpstate, area.get_mut(..LEGACY_SIZE).unwrap_or_default())?;
     let word = |area: &[u8], at: usize| {
         let mut word = [0; 4];
         for (to, from) in word.iter_mut().zip(area.iter().skip(at)) {
@@ -239,12 +273,12 @@ fn read_extended(cx: &mut ThreadCx, fpstate: u64) -> Result<Vec<u8>> {
         word(&area, SW_RESERVED) == FP_XSTATE_MAGIC1 && size > LEGACY_SIZE && size <= full && {
             let mut magic = [0; 4];
             let at = UserAddr(fpstate).checked_add(size as u64).ok_or(Errno::EFAULT)?;
-            cx.read_bytes(at, &mut magic)?;
+            around.read(cx, at.0, &mut magic)?;
             u32::from_le_bytes(magic) == FP_XSTATE_MAGIC2
         };
     if has_extended {
         let rest = area.get_mut(LEGACY_SIZE..size).unwrap_or_default();
-        cx.read_bytes(UserAddr(fpstate.wrapping_add(LEGACY_SIZE as u64)), rest)?;
+        around.read(cx, fpstate.wrapping_add(LEGACY_SIZE as u64), rest)?;
     } else if let Some(header) = area.get_mut(LEGACY_SIZE) {
         // Only x87 and SSE state: the rest is as initialised.
         *header = 3;
