@@ -309,6 +309,10 @@ impl SystrapContext {
             let mut request = [0; 7];
             slot.get_words(slot::RECORD_COUNT, &mut request);
             let [number, rdi, rsi, rdx, r10, r8, r9] = request;
+            if number & 0xff != 0 {
+                // The call has arguments in memory. They come from the guest's processor while the call is looked up.
+                slot.prefetch(slot::RECORDS);
+            }
             let number = number >> 32;
             *regs = Registers { rax: number, orig_rax: number, rdi, rsi, rdx, r10, r8, r9, ..*regs };
             return Ok(Trap::Syscall);

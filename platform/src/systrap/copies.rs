@@ -13,7 +13,7 @@ use syscall_tables::{
 
 use super::{
     answers,
-    layout::{COPY_ROW_LEN, COPY_TABLE_ROWS, copy, slot},
+    layout::{COPY_ROW_LEN, COPY_TABLE_ROWS, copy, flag, slot},
     lent,
     ops::Op,
     slot::Slot,
@@ -104,6 +104,12 @@ fn receives(call: &Call, index: usize) -> Option<Piece> {
     Piece::new(argument(copying.arg)?, usize::try_from(len.min(copy::OUT_MAX.into())).ok()?)
 }
 
+/// Whether the shim may have put a copy there.
+fn is_copy(offset: usize, len: usize) -> bool {
+    let within = |start, end| offset >= start && offset.checked_add(len).is_some_and(|last| last <= end);
+    within(slot::IN, slot::OUT) || within(slot::SMALL_IN, slot::RECORDS)
+}
+
 /// A system call.
 #[derive(Clone, Copy, Debug, Default)]
 struct Call {
@@ -132,6 +138,23 @@ impl Piece {
     }
 }
 
+/// A write of a few bytes.
+#[derive(Debug)]
+struct Small {
+    piece: Piece,
+    data: [u8; flag::HERE_LEN],
+    len: usize,
+}
+
+/// The only write of a call.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Only {
+    /// Of bytes that are in the slot.
+    There { to: u64, len: u64, from: u64 },
+    /// Of these bytes.
+    Here { to: u64, len: u64, data: [u64; 2] },
+}
+
 /// What the shim copied for the current call, and what it is to copy.
 #[derive(Debug, Default)]
 pub(super) struct Copies {
@@ -142,6 +165,8 @@ pub(super) struct Copies {
     writable: Vec<Piece>,
     /// Where empty strings are.
     empty: Vec<u64>,
+    /// A write that waits and has a place in the reply, if no other follows.
+    small: Option<Small>,
     /// Writes that wait, and the memory they change.
     writes: Vec<(Piece, Op)>,
     /// Bytes they take of the slot.
@@ -181,7 +206,7 @@ impl Copies {
             let Some(piece) = Piece::new(start, len) else { continue };
             if offset == 0 {
                 self.writable.push(piece);
-            } else if offset >= slot::IN && offset.checked_add(len).is_some_and(|end| end <= slot::OUT) {
+            } else if is_copy(offset, len) {
                 self.read.push((piece, offset));
             }
         }
@@ -189,7 +214,9 @@ impl Copies {
 
     /// Whether a write that waits changes this memory.
     pub(super) fn is_pending(&self, start: u64, len: usize) -> bool {
-        Piece::new(start, len).is_some_and(|piece| self.writes.iter().any(|(write, _)| write.overlaps(piece)))
+        let small = self.small.as_ref().map(|small| small.piece);
+        let mut pieces = self.writes.iter().map(|(write, _)| *write).chain(small);
+        Piece::new(start, len).is_some_and(|piece| pieces.any(|write| write.overlaps(piece)))
     }
 
     /// Reads from what came with the call. `false`: it did not.
@@ -218,10 +245,33 @@ impl Copies {
         if !writable || self.writes.len() >= WRITES_MAX {
             return false;
         }
+        let mut data = [0; flag::HERE_LEN];
+        if self.small.is_none()
+            && self.writes.is_empty()
+            && let Some(room) = data.get_mut(..from.len())
+        {
+            room.copy_from_slice(from);
+            self.changed(start, from.len());
+            self.small = Some(Small { piece, data, len: from.len() });
+            return true;
+        }
+        self.put_small(at);
+        self.put(at, piece, from)
+    }
+
+    /// Leaves a write in the slot. `false`: there is no room.
+    fn put(&mut self, at: &Slot, piece: Piece, from: &[u8]) -> bool {
         let Some(stored) = self.store(at, from) else { return false };
-        self.changed(start, from.len());
-        self.writes.push((piece, Op::copy(start, stored, from.len() as u64)));
+        self.changed(piece.start, from.len());
+        self.writes.push((piece, Op::copy(piece.start, stored, from.len() as u64)));
         true
+    }
+
+    /// Makes a write like others of the small one. It is the first, so there is room.
+    fn put_small(&mut self, at: &Slot) {
+        if let Some(Small { piece, data, len }) = self.small.take() {
+            self.put(at, piece, data.get(..len).unwrap_or_default());
+        }
     }
 
     /// Puts bytes into the slot for a later operation of the next list; returns where the stub has them.
@@ -246,20 +296,26 @@ impl Copies {
 
     /// Whether writes wait.
     pub(super) fn has_writes(&self) -> bool {
-        !self.writes.is_empty()
+        self.small.is_some() || !self.writes.is_empty()
     }
 
-    /// The only write, if there is one and no more: from where in the stub to where, and how much.
-    pub(super) fn take_only_write(&mut self) -> Option<[u64; 3]> {
+    /// The only write, if there is one and no more.
+    pub(super) fn take_only_write(&mut self) -> Option<Only> {
+        if let Some(Small { piece, data, len }) = self.small.take() {
+            let (words, _) = data.as_chunks();
+            let data = [0, 1].map(|word| words.get(word).map_or(0, |bytes| u64::from_le_bytes(*bytes)));
+            return Some(Only::Here { to: piece.start, len: len as u64, data });
+        }
         let [(_, op)] = self.writes.as_slice() else { return None };
-        let copy = op.as_copy();
+        let [to, from, len] = op.as_copy();
         self.writes.clear();
         self.used = 0;
-        Some(copy)
+        Some(Only::There { to, len, from })
     }
 
     /// The writes, to be run with the next hand-over, before anything else can change the memory.
-    pub(super) fn take_writes(&mut self) -> impl Iterator<Item = Op> {
+    pub(super) fn take_writes(&mut self, at: &Slot) -> impl Iterator<Item = Op> {
+        self.put_small(at);
         self.used = 0;
         self.writes.drain(..).map(|(_, op)| op)
     }

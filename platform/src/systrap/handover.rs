@@ -12,7 +12,7 @@ use std::{
 use host::futex::{self, Woken};
 
 use super::{
-    copies::Copies,
+    copies::{Copies, Only},
     deferred::Deferred,
     layout::{event, flag, slot, word},
     ops::{Op, Results},
@@ -171,7 +171,7 @@ impl Stub {
     /// fails here: it ends the process, as Linux ends one when memory is short.
     pub(super) fn run(&mut self, space: &Space, ops: &[Op]) -> Result<Results, Gone> {
         let mut all = self.first.take().unwrap_or_default();
-        all.extend(self.copies.take_writes());
+        all.extend(self.copies.take_writes(&self.slot));
         let deferred = self.deferred.append_to(&mut all);
         if all.len() + ops.len() > slot::OPS_MAX {
             self.run_list(space, &all, deferred)?;
@@ -208,7 +208,7 @@ impl Stub {
     /// Runs the writes that wait and the deferred operations.
     pub(super) fn run_deferred(&mut self, space: &Space) -> Result<(), MapError> {
         let mut all = self.first.take().unwrap_or_default();
-        all.extend(self.copies.take_writes());
+        all.extend(self.copies.take_writes(&self.slot));
         let deferred = self.deferred.append_to(&mut all);
         let results = self.run_list(space, &all, 0..0)?;
         self.deferred.failed(&results, deferred).map_or(Ok(()), |errno| Err(MapError::Refused(errno)))
@@ -248,12 +248,16 @@ impl Stub {
         let mut all = ops;
         all.append(&mut self.first.take().unwrap_or_default());
         let alone = how == Resume::Call && all.is_empty() && self.deferred.is_empty();
-        let deferred = if let Some([to, from, len]) = alone.then(|| self.copies.take_only_write()).flatten() {
-            self.slot.set_words(slot::RESUME_AT, &[to, from, len]);
-            self.slot.set_ops(&[], flags | flag::COPY);
+        let deferred = if let Some(only) = alone.then(|| self.copies.take_only_write()).flatten() {
+            let (words, here) = match only {
+                Only::There { to, len, from } => ([to, len, from, 0], 0),
+                Only::Here { to, len, data: [first, second] } => ([to, len, first, second], flag::HERE),
+            };
+            self.slot.set_words(slot::RESUME_AT, &words);
+            self.slot.set_ops(&[], flags | flag::COPY | here);
             0..0
         } else {
-            all.extend(self.copies.take_writes());
+            all.extend(self.copies.take_writes(&self.slot));
             let deferred = self.deferred.append_to(&mut all);
             self.slot.set_ops(&all, flags);
             deferred

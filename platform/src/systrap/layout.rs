@@ -95,16 +95,12 @@ pub(super) mod slot {
     pub(in super::super) const FLAGS: usize = 0x48;
     /// For how many rounds to look for a reply before sleeping.
     pub(in super::super) const SPIN: usize = 0x4c;
-    /// How often to look in a round.
-    pub(in super::super) const SPIN_PAUSES: usize = 0x6c;
     /// Address of the `ucontext` to return to.
     pub(in super::super) const RESUME_AT: usize = 0x50;
     /// FS base to return with.
     pub(in super::super) const NEW_FS: usize = 0x58;
-    /// GS base to return with.
+    /// GS base to return with. There are eight bytes more for [`super::flag::HERE`].
     pub(in super::super) const NEW_GS: usize = 0x60;
-    /// [`super::feature`] bits of the processor.
-    pub(in super::super) const FEATURES: usize = 0x68;
     /// Not zero: another guest on this processor can go on.
     pub(in super::super) const TURN: usize = 0x78;
     /// What a patched call returns, with [`super::flag::RESULT`].
@@ -121,6 +117,11 @@ pub(super) mod slot {
     /// Set by the shim: a kick came while it worked for a patched call.
     pub(in super::super) const KICK: usize = 0xe0;
 
+    /// [`super::feature`] bits of the processor.
+    pub(in super::super) const FEATURES: usize = 0xe4;
+    /// How often to look for a reply in a round.
+    pub(in super::super) const SPIN_PAUSES: usize = 0xe8;
+
     /// Proof that a process maps this slot: see `birth.rs`.
     pub(in super::super) const NONCE: usize = 0x80;
 
@@ -135,24 +136,28 @@ pub(super) mod slot {
 
     /// What the shim copied or looked at for the current call: address (8 bytes), length (4), and the offset of the copy in the
     /// slot (4), which is zero for memory that was found writable.
-    pub(in super::super) const RECORDS: usize = 0x200;
+    pub(in super::super) const RECORDS: usize = SMALL_IN + SMALL_IN_LEN;
+    /// A copy of so many bytes or less, if it is the first: in one line with its record.
+    pub(in super::super) const SMALL_IN: usize = 0x200;
+    /// See [`SMALL_IN`].
+    pub(in super::super) const SMALL_IN_LEN: usize = 0x30;
     /// The most records, of 16 bytes.
     pub(in super::super) const RECORDS_MAX: usize = 8;
 
     /// What calls change that the shim answers itself (`lent.rs`): the signal mask…
-    pub(in super::super) const LENT_MASK: usize = 0x280;
+    pub(in super::super) const LENT_MASK: usize = 0x2c0;
     /// …the head of the robust list…
-    pub(in super::super) const LENT_ROBUST_LIST: usize = 0x288;
+    pub(in super::super) const LENT_ROBUST_LIST: usize = 0x2c8;
     /// …which actions of signals are as at the start of a program…
-    pub(in super::super) const LENT_DEFAULTS: usize = 0x290;
+    pub(in super::super) const LENT_DEFAULTS: usize = 0x2d0;
     /// …which are not, but have a restorer only…
-    pub(in super::super) const LENT_PLAIN: usize = 0x298;
+    pub(in super::super) const LENT_PLAIN: usize = 0x2d8;
     /// …and that.
-    pub(in super::super) const LENT_RESTORER: usize = 0x2a0;
+    pub(in super::super) const LENT_RESTORER: usize = 0x2e0;
     /// Counts trapped calls that may be answered by the shim.
-    pub(in super::super) const UNSEEN: usize = 0x2a8;
+    pub(in super::super) const UNSEEN: usize = 0x2e8;
     /// Where the shim makes what it copies to the guest.
-    pub(in super::super) const LOCAL_OUT: usize = 0x2c0;
+    pub(in super::super) const LOCAL_OUT: usize = 0x300;
 
     /// The operations.
     pub(in super::super) const OPS: usize = 0x400;
@@ -226,9 +231,13 @@ pub(super) mod flag {
     pub(in super::super) const SET_FS: u32 = 8;
     /// With `FAST`: the registers are those of the call but for its result.
     pub(in super::super) const RESULT: u32 = 32;
-    /// With `RESULT`: first copy [`super::slot::NEW_GS`] bytes from [`super::slot::NEW_FS`] to [`super::slot::RESUME_AT`], which are not
+    /// With `RESULT`: first copy [`super::slot::NEW_FS`] bytes from [`super::slot::NEW_GS`] to [`super::slot::RESUME_AT`], which are not
     /// needed for what they are called after.
     pub(in super::super) const COPY: u32 = 64;
+    /// With `COPY`: the bytes begin where their address would be. There are [`HERE_LEN`] at most.
+    pub(in super::super) const HERE: u32 = 128;
+    /// See [`HERE`].
+    pub(in super::super) const HERE_LEN: usize = 16;
     /// Make a signal frame of a patched call, and post it.
     pub(in super::super) const UPGRADE: u32 = 16;
 }

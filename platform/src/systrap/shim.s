@@ -172,8 +172,11 @@ compare_faulted:
     # The one operation of most calls that have any, in the line of the reply.
 copy_result:
     mov rdi, [rbx + {resume_at}]
-    mov rsi, [rbx + {new_fs}]
-    mov rcx, [rbx + {new_gs}]
+    mov rcx, [rbx + {new_fs}]
+    mov rsi, [rbx + {new_gs}]
+    test al, {flag_here}
+    jz copy_result_instruction
+    lea rsi, [rbx + {new_gs}]
 copy_result_instruction:
     rep movsb
     jmp copied_result
@@ -518,12 +521,18 @@ argument:
     cmova r10, rcx
 3:  test r11d, {copy_in}
     jz 4f
+    lea r9, [rbx + {small_in}]          # in the line of its record, if it is the first and has room there
+    cmp r10, {small_in_len}
+    ja 7f
+    test r14b, r14b
+    jz 8f
+7:  mov r9, r15
     lea rax, [r15 + r10]
     lea rcx, [rbx + {out_area}]
     cmp rax, rcx
     ja 4f
-    mov r8, rsi
-    mov rdi, r15
+8:  mov r8, rsi
+    mov rdi, r9
     mov rcx, r10
 argument_copy:
     rep movsb
@@ -534,15 +543,17 @@ argument_copied:
     jz 4f
     test r11d, {copy_in_page}
     jz 6f
-    cmp byte ptr [r15], 0
+    cmp byte ptr [r9], 0
     jne 6f
     mov ecx, 24                         # an empty string: one bit says so
     sub ecx, ebp
     bts r14d, ecx
     jmp next_argument
-6:  mov rcx, r15
+6:  mov rcx, r9
     sub rcx, rbx
     call record
+    cmp r9, r15
+    jne 4f
     lea r15, [r15 + rax + 15]
     and r15, -16
 4:  test r11d, {copy_out}
@@ -656,7 +667,7 @@ local_mask:                             # rt_sigprocmask(how, set, oldset, size)
     call copied
     cmp r8d, 8
     jne post
-    mov rcx, [rbx + {in_area}]
+    mov rcx, [rbx + {small_in}]
     cmp edi, 1
     ja 1f
     je 2f
@@ -728,12 +739,12 @@ local_action:                           # rt_sigaction(signal, new, old, size)
     call copied
     cmp r8d, 32
     jne post
-    mov rax, [rbx + {in_area}]
-    or rax, [rbx + {in_area} + 24]
+    mov rax, [rbx + {small_in}]
+    or rax, [rbx + {small_in} + 24]
     jnz post
-    cmp qword ptr [rbx + {in_area} + 8], 0x04000000
+    cmp qword ptr [rbx + {small_in} + 8], 0x04000000
     jne post
-    mov rax, [rbx + {in_area} + 16]
+    mov rax, [rbx + {small_in} + 16]
     test r13, r13
     jz 3f
     cmp rax, r15

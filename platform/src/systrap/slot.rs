@@ -74,6 +74,11 @@ impl Slot {
         self.map.swap64(self.base + offset, value)
     }
 
+    /// Says that the line at `offset` will be read soon.
+    pub(super) fn prefetch(&self, offset: usize) {
+        self.map.prefetch(self.base + offset);
+    }
+
     pub(super) fn get_words(&self, offset: usize, into: &mut [u64]) {
         self.map.get_words(self.base + offset, into);
     }
