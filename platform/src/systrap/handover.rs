@@ -26,19 +26,8 @@ use crate::{AddressSpace, Errno, Gone, MapError};
 /// populating a large mapping.
 const OPERATIONS_TIMEOUT: Duration = Duration::from_secs(60);
 
-/// Posts the reply that is in the slot.
-fn post(slot: &Slot) {
-    // The last request has been seen. Only now: to write there takes the line away from the guest once more, and whatever is done
-    // in the meantime would wait for that.
-    slot.request().store(word::EMPTY, Ordering::Relaxed);
-    let old = slot.reply().swap(word::POSTED, Ordering::SeqCst);
-    if old == word::ASLEEP {
-        futex::wake(slot.reply(), 1);
-    }
-}
-
 /// Sleeps until the stub's request is there.
-fn wait(slot: &Slot, space: &Space, timeout: Option<Duration>) -> Result<(), Stop> {
+fn wait(slot: &Slot, expected: u32, space: &Space, timeout: Option<Duration>) -> Result<(), Stop> {
     let request = slot.request();
     let deadline = timeout.map(|t| Instant::now() + t);
     let mut seen = request.load(Ordering::Acquire);
@@ -46,7 +35,7 @@ fn wait(slot: &Slot, space: &Space, timeout: Option<Duration>) -> Result<(), Sto
         if space.is_dead() {
             return Err(Stop::Gone);
         }
-        if seen == word::POSTED {
+        if seen == expected {
             return Ok(());
         }
         if let Err(now) = request.compare_exchange(seen, word::ASLEEP, Ordering::SeqCst, Ordering::SeqCst) {
@@ -59,23 +48,6 @@ fn wait(slot: &Slot, space: &Space, timeout: Option<Duration>) -> Result<(), Sto
         }
         seen = request.load(Ordering::Acquire);
     }
-}
-
-/// Waits for the end of operations.
-fn wait_for_operations(slot: &Slot, space: &Space) -> Result<(), Gone> {
-    wait(slot, space, Some(OPERATIONS_TIMEOUT)).map_err(|stop| {
-        if stop == Stop::Timeout {
-            log::warn!("stub {} does not answer; killing it", space.pid());
-            space.kill();
-        }
-        Gone
-    })?;
-    if slot.get32(slot::SIGNO) != 0 {
-        // The shim itself faulted: the guest took its slot or its code away.
-        space.kill();
-        return Err(Gone);
-    }
-    Ok(())
 }
 
 /// Why a wait ended without a request.
@@ -100,6 +72,8 @@ pub(super) enum Resume {
 #[derive(Debug)]
 pub(super) struct Stub {
     pub(super) slot: Slot,
+    /// The request that is expected: one of two, in turn, so that nobody has to take the last one away.
+    expected: u32,
     /// The thread was born with a first reply in its slot and has not been heard of yet.
     newborn: bool,
     /// Nothing was handed to the thread yet, and this is what it has to do before anything else.
@@ -128,6 +102,7 @@ impl Stub {
     pub(super) fn waiting(slot: Slot, tid: i32, parent: Option<&Pace>, first: Vec<Op>) -> Stub {
         Stub {
             slot,
+            expected: word::POSTED,
             newborn: false,
             first: Some(first),
             pace: Pace::new(tid, parent),
@@ -144,25 +119,51 @@ impl Stub {
     /// Waits until a new thread has taken a first reply that was posted before it was born.
     pub(super) fn settle(&mut self, space: &Space) -> Result<(), Gone> {
         if self.newborn {
-            wait_for_operations(&self.slot, space)?;
+            self.wait_for_operations(space)?;
             self.newborn = false;
         }
         Ok(())
+    }
+
+    /// Waits for the end of operations.
+    fn wait_for_operations(&self, space: &Space) -> Result<(), Gone> {
+        wait(&self.slot, self.expected, space, Some(OPERATIONS_TIMEOUT)).map_err(|stop| {
+            if stop == Stop::Timeout {
+                log::warn!("stub {} does not answer; killing it", space.pid());
+                space.kill();
+            }
+            Gone
+        })?;
+        if self.slot.get32(slot::SIGNO) != 0 {
+            // The shim itself faulted: the guest took its slot or its code away.
+            space.kill();
+            return Err(Gone);
+        }
+        Ok(())
+    }
+
+    /// Posts the reply that is in the slot.
+    fn post(&mut self) {
+        self.expected ^= word::POSTED ^ word::POSTED_AGAIN;
+        self.slot.set32(slot::NEXT, self.expected);
+        if self.slot.reply().swap(word::POSTED, Ordering::SeqCst) == word::ASLEEP {
+            futex::wake(self.slot.reply(), 1);
+        }
     }
 
     /// Hands `ops` to the stub without waiting. [`Stub::finish`] must follow.
     pub(super) fn begin(&mut self, space: &Space, ops: &[Op]) -> Result<(), Gone> {
         self.settle(space)?;
         self.slot.set_ops(ops, 0);
-        post(&self.slot);
+        self.post();
         Ok(())
     }
 
     /// Waits for the end of the `count` operations given to [`Stub::begin`].
     pub(super) fn finish(&mut self, space: &Space, count: usize) -> Result<Results, Gone> {
         let cpus = &space.shared.cpus;
-        if !self.pace.poll_for_operations(cpus, &self.slot) {
-            wait_for_operations(&self.slot, space)?;
+        if !self.pace.poll_for_operations(cpus, &self.slot, self.expected) {
+            self.wait_for_operations(space)?;
         }
         Ok(self.slot.results(count))
     }
@@ -217,12 +218,11 @@ impl Stub {
     /// Makes a signal frame for a thread that is stopped in a patched call.
     pub(super) fn upgrade(&mut self, space: &Space) -> Result<(), Gone> {
         self.slot.set_ops(&[], flag::UPGRADE);
-        post(&self.slot);
-        let made = if self.pace.poll_for_operations(&space.shared.cpus, &self.slot) {
-            self.slot.request().store(word::EMPTY, Ordering::Relaxed);
+        self.post();
+        let made = if self.pace.poll_for_operations(&space.shared.cpus, &self.slot, self.expected) {
             Ok(())
         } else {
-            wait(&self.slot, space, Some(OPERATIONS_TIMEOUT))
+            wait(&self.slot, self.expected, space, Some(OPERATIONS_TIMEOUT))
         };
         match made {
             Ok(()) if self.slot.get32(slot::SIGNO) == event::UPGRADED => Ok(()),
@@ -264,7 +264,7 @@ impl Stub {
         };
         let cpus = &space.shared.cpus;
         self.pace.before(cpus, &self.slot);
-        post(&self.slot);
+        self.post();
         self.pace.posted(cpus);
         let result = self.wait_for_trap(space);
         self.pace.after(cpus, &self.slot);
@@ -279,14 +279,14 @@ impl Stub {
     /// Waits for the guest's next trap.
     fn wait_for_trap(&mut self, space: &Space) -> Result<(), Gone> {
         let cpus = &space.shared.cpus;
-        if self.pace.poll(cpus, &self.slot) {
+        if self.pace.poll(cpus, &self.slot, self.expected) {
             return Ok(());
         }
-        match wait(&self.slot, space, self.pace.patience()) {
+        match wait(&self.slot, self.expected, space, self.pace.patience()) {
             Err(Stop::Timeout) => self.pace.long_run(cpus),
             result => return result.map_err(|_| Gone),
         }
-        wait(&self.slot, space, None).map_err(|_| Gone)
+        wait(&self.slot, self.expected, space, None).map_err(|_| Gone)
     }
 
     /// Ends the thread.
@@ -295,7 +295,7 @@ impl Stub {
             let mut last = self.first.take().unwrap_or_default();
             self.deferred.append_to(&mut last);
             self.slot.set_ops(&last, flag::EXIT);
-            post(&self.slot);
+            self.post();
         }
     }
 }

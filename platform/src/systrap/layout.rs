@@ -103,6 +103,8 @@ pub(super) mod slot {
     pub(in super::super) const NEW_GS: usize = 0x60;
     /// Not zero: another guest on this processor can go on.
     pub(in super::super) const TURN: usize = 0x78;
+    /// What the shim is to post as its next request.
+    pub(in super::super) const NEXT: usize = 0x7c;
     /// What a patched call returns, with [`super::flag::RESULT`].
     pub(in super::super) const RESULT: usize = 0x70;
 
@@ -183,13 +185,15 @@ pub(super) mod slot {
     pub(in super::super) const STACK_LEN: usize = super::SLOT_LEN - STACK;
 }
 
-/// Values of the request and reply words. Whoever waits changes `EMPTY` to `ASLEEP` before it sleeps; whoever posts
-/// exchanges the word for `POSTED` and wakes the other side only if it found `ASLEEP`.
+/// Values of the request and reply words. Whoever waits changes the word to `ASLEEP` before it sleeps; whoever posts exchanges it
+/// for `POSTED`, and wakes the other side only if it found `ASLEEP`. Requests are `POSTED` and `POSTED_AGAIN` in turn.
 pub(super) mod word {
     /// Nothing there; the other side may be looking.
     pub(in super::super) const EMPTY: u32 = 0;
     /// Something is there to take.
     pub(in super::super) const POSTED: u32 = 1;
+    /// The next request after `POSTED`.
+    pub(in super::super) const POSTED_AGAIN: u32 = 5;
     /// Nothing there, and the other side sleeps.
     pub(in super::super) const ASLEEP: u32 = 2;
     /// Request only, by the sentry: the process is gone.

@@ -350,8 +350,8 @@ impl Pace {
         }
     }
 
-    /// Polls for the request, if this pair does. `true`: it is there.
-    pub(super) fn poll(&mut self, cpus: &Cpus, slot: &Slot) -> bool {
+    /// Polls for the `expected` request, if this pair does. `true`: it is there.
+    pub(super) fn poll(&mut self, cpus: &Cpus, slot: &Slot, expected: u32) -> bool {
         if !self.polling {
             return false;
         }
@@ -359,7 +359,7 @@ impl Pace {
         if turning {
             seat::set_doing(Doing::Look);
         }
-        let end = self.look(cpus, slot);
+        let end = self.look(cpus, slot, expected);
         if turning {
             seat::set_doing(Doing::Work);
         }
@@ -382,16 +382,16 @@ impl Pace {
     }
 
     /// Polls for the end of operations, if this pair polls; they take longer than most requests.
-    pub(super) fn poll_for_operations(&mut self, cpus: &Cpus, slot: &Slot) -> bool {
-        self.polling && self.look(cpus, slot).is_none()
+    pub(super) fn poll_for_operations(&mut self, cpus: &Cpus, slot: &Slot, expected: u32) -> bool {
+        self.polling && self.look(cpus, slot, expected).is_none()
     }
 
     /// Polls until the request is there (`None`), or it is time to end.
-    fn look(&mut self, cpus: &Cpus, slot: &Slot) -> Option<End> {
+    fn look(&mut self, cpus: &Cpus, slot: &Slot, expected: u32) -> Option<End> {
         let stolen = if self.turning.is_some() { STOLEN_TURN_US } else { STOLEN_US };
         // Most requests are there before it is worth looking at the clock.
         for _ in 0..LOOKS {
-            if slot.request().load(Ordering::Acquire) == word::POSTED {
+            if slot.request().load(Ordering::Acquire) == expected {
                 return None;
             }
             std::hint::spin_loop();
@@ -401,7 +401,7 @@ impl Pace {
         let mut next = start + ROUND_US * cpus.ticks_per_us;
         loop {
             for _ in 0..8 {
-                if slot.request().load(Ordering::Acquire) == word::POSTED {
+                if slot.request().load(Ordering::Acquire) == expected {
                     return None;
                 }
                 std::hint::spin_loop();

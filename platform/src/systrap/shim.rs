@@ -66,6 +66,7 @@ global_asm!(
     spin = const slot::SPIN,
     spin_pauses = const slot::SPIN_PAUSES,
     turn = const slot::TURN,
+    next = const slot::NEXT,
     op_count = const slot::OP_COUNT,
     flags = const slot::FLAGS,
     resume_at = const slot::RESUME_AT,

@@ -69,7 +69,7 @@ trapped:
 
 # ---- tell the sentry, then wait for its answer ------------------------------------------------------------------------
 post:
-    mov eax, {posted}
+    mov eax, [rbx + {next}]
     xchg [rbx + {request}], eax
     cmp eax, {asleep}
     jne spin

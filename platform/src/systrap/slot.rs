@@ -103,6 +103,7 @@ impl Slot {
         self.set32(slot::KICK, 0);
         self.forget_answers();
         self.forget_lent();
+        self.set32(slot::NEXT, word::POSTED);
         self.request().store(word::EMPTY, Ordering::Relaxed);
     }
 

@@ -69,6 +69,8 @@ impl SystrapContext {
 
     /// Before the guest runs. `false`: it was kicked and must not.
     pub(crate) fn enter(&self) -> bool {
+        // What was posted before is nothing that the guest posts.
+        self.stub.slot.request().store(word::EMPTY, Ordering::Relaxed);
         self.kicker.enter()
     }
 
@@ -85,7 +87,7 @@ impl SystrapContext {
     /// What the shim's handler has just posted of a fault; the thread is not to go on from there. `None`: it lies.
     pub(crate) fn take_fault(&mut self, regs: &mut Registers) -> Option<Trap> {
         let slot = &self.stub.slot;
-        let posted = slot.request().swap(word::EMPTY, Ordering::Acquire) == word::POSTED;
+        let posted = slot.request().swap(word::EMPTY, Ordering::Acquire) == slot.get32(slot::NEXT);
         let signo = slot.get32(slot::SIGNO).cast_signed();
         let frame = Frame::posted(slot, &self.own.shared.xstate).filter(|_| posted)?;
         Some(context::trap(signo, &frame.cause(slot), regs))

@@ -10,7 +10,7 @@ use std::sync::{
 };
 
 use super::{
-    layout::{slot, word},
+    layout::slot,
     seat::{Doing, Seat},
     slot::Slot,
     unit::lock,
@@ -76,7 +76,7 @@ impl Table {
     pub(super) fn others_have_work(&self) -> bool {
         self.any_other(|slot, seat| match seat.doing() {
             Doing::Work => true,
-            Doing::Look => slot.request().load(Ordering::Relaxed) == word::POSTED,
+            Doing::Look => slot.request().load(Ordering::Relaxed) == slot.get32(slot::NEXT),
             Doing::Sleep => false,
         })
     }
