@@ -74,7 +74,17 @@ const TRIES: usize = 1000;
 pub fn update(word: &mut dyn Word, mut change: impl FnMut(u32) -> Result<u32>) -> Result<u32> {
     let mut value = word.load()?;
     for _ in 0..TRIES {
-        let new = change(value)?;
+        let new = match change(value) {
+            // Its owner may have given the word back just before it ended (`handle_exit_race`, kernel/futex/pi.c).
+            Err(Errno::ESRCH) => match word.load()? {
+                same if same == value => return Err(Errno::ESRCH),
+                other => {
+                    value = other;
+                    continue;
+                }
+            },
+            result => result?,
+        };
         let was = word.compare_exchange(value, new)?;
         if was == value {
             return Ok(value);
@@ -335,6 +345,28 @@ mod tests {
         word = FUTEX_OWNER_DIED;
         assert!(lock(&table, 7, &mut word, false).unwrap().is_none());
         assert_eq!(word, FUTEX_OWNER_DIED | 7);
+    }
+
+    /// A word whose owner gives it back and ends while it is looked at.
+    struct GivenBack(u32);
+
+    impl Word for GivenBack {
+        fn load(&mut self) -> Result<u32> {
+            Ok(std::mem::replace(&mut self.0, 0))
+        }
+        fn compare_exchange(&mut self, old: u32, new: u32) -> Result<u32> {
+            self.0.compare_exchange(old, new)
+        }
+    }
+
+    #[test]
+    fn an_owner_may_end_after_giving_the_word_back() {
+        let mut word = GivenBack(100);
+        let table = FutexTable::default();
+        let waiter = Waiter::with_waker(Arc::default(), 7, u32::MAX, None, State::Woken);
+        let mut shard = table.shard(&KEY);
+        let taken = table.acquire_or_queue(&mut shard, KEY, &waiter, &mut word, false, &|tid| tid < 100);
+        assert_eq!((taken, word.0), (Ok(true), 7));
     }
 
     #[test]
