@@ -42,17 +42,17 @@ pub(crate) fn serve(server: &Arc<Server>, socket: OwnedFd) {
             Request::AddConnection {} => add_connection(server, &socket).map(|()| Some(Reply::plain())),
             request => handlers::answer(server, request, &mut out).map(Some),
         });
-        let fd = match result {
+        let fds = match result {
             Ok(None) => continue,
-            Ok(Some(reply)) => reply.fd,
+            Ok(Some(reply)) => reply.fds,
             Err(errno) => {
                 out.rewind(0);
                 errno.put(&mut out);
-                None
+                Vec::new()
             }
         };
-        let sent =
-            out.finish().and_then(|message| transport::send(&socket, message, fd.as_ref().map(AsFd::as_fd)));
+        let fds: Vec<_> = fds.iter().map(AsFd::as_fd).collect();
+        let sent = out.finish().and_then(|message| transport::send_with_fds(&socket, message, &fds));
         if sent.is_err() {
             return;
         }

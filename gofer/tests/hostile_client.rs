@@ -101,7 +101,7 @@ fn plausible(random: &mut Random) -> Vec<u8> {
         moved: Some(node),
         exchanged: None,
     };
-    encode(&match random.below(16) {
+    encode(&match random.below(17) {
         0 => Request::Attach { root: 0 },
         1 | 2 => Request::Walk { from: dir, names: vec![one, two], open: Some(flags) },
         3 => Request::Stat { from: dir, names: vec![one, two] },
@@ -118,6 +118,7 @@ fn plausible(random: &mut Random) -> Vec<u8> {
         11 => Request::ReadDir { handle: HandleId(node.0), cookie: 0, wants: DirWants::Attributes },
         12 => Request::ListXattr { node },
         13 => Request::Release { ids: vec![random.next() % 1000 + 10, random.next()] },
+        15 => Request::Entries { dir, names: vec![one, two], open: true },
         14 => Request::Connect { node, kind: gofer_proto::SocketType::Stream },
         _ => Request::Fsync { node, sync: gofer_proto::Sync::Data },
     })

@@ -127,6 +127,36 @@ fn deep_walks_are_split() {
 }
 
 #[test]
+fn entries_come_together() {
+    let dir = TempDir::new();
+    dir.write("one", "1");
+    dir.write("two", "22");
+    dir.mkdir("sub");
+    dir.symlink("one", "link");
+    let gofer = Gofer::in_jail(&[(dir.path(), READ_ONLY)]);
+    let (client, root) = (gofer.client(), gofer.root());
+    let wanted = ["one", "absent", "sub", "two", "link"].map(name);
+    let kinds = [Some(FileKind::Regular), None, Some(FileKind::Directory), Some(FileKind::Regular)];
+    for open in [false, true] {
+        let found = client.entries(root, &wanted, open).unwrap();
+        let found_kinds = found.iter().map(|entry| entry.as_ref().map(|(walked, _)| walked.attr.kind()));
+        assert!(found_kinds.eq(kinds.into_iter().chain([Some(FileKind::Symlink)])));
+        let contents = found.into_iter().flatten().filter_map(|(walked, descriptor)| {
+            assert_eq!(descriptor.is_some(), open && walked.attr.kind() == FileKind::Regular);
+            descriptor.map(|descriptor| read(Opened::File(descriptor)))
+        });
+        let contents: Vec<_> = contents.collect();
+        assert_eq!(contents, if open { vec!["1", "22"] } else { vec![] });
+    }
+    let file = client.walk(root, &[name("one")]).unwrap().found[0].node;
+    assert!(client.entries(file, &wanted, true).unwrap().iter().all(Option::is_none));
+    assert_eq!(
+        client.entries(root, &[name("x"); gofer_proto::MAX_WALK + 1], true).unwrap_err(),
+        Errno::E2BIG
+    );
+}
+
+#[test]
 fn walk_open_takes_one_round_trip() {
     let dir = TempDir::new();
     dir.mkdir("a");

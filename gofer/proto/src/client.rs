@@ -144,6 +144,19 @@ impl Client {
         })
     }
 
+    /// Makes a call whose answer is short, and may bring several descriptors.
+    fn call_for_fds<T: for<'a> Wire<'a>>(&self, request: &Request<'_>) -> Result<(T, Vec<OwnedFd>)> {
+        self.on_channel(|channel| {
+            channel.send(request)?;
+            let (len, fds) =
+                transport::receive_with_fds(&channel.socket, &mut channel.reply).map_err(|_| Lost)?;
+            if len == 0 {
+                return Err(Lost);
+            }
+            Ok(decode(channel.reply.get(..len).unwrap_or(&[]), value).map(|value| (value, fds)))
+        })
+    }
+
     /// Makes a call whose answer may be as long as a message gets.
     fn call_long<T>(&self, request: &Request<'_>, parse: impl FnOnce(Reader<'_>) -> Result<T>) -> Result<T> {
         self.on_channel(|channel| {

@@ -6,12 +6,12 @@
 use linux_abi::{Errno, Result};
 
 use crate::{
-    MAX_XATTR,
+    MAX_WALK, MAX_XATTR,
     attr::{FileKind, NewFile, Owner, SetAttr},
     name::{LinkTarget, Name, XattrName},
     types::{
-        DirWants, HandleId, LinkText, NodeId, OpenFlags, RenameFlags, SocketType, Sync, Unlink, WalkEnd,
-        Walked, XattrFlags,
+        DirWants, HandleId, LinkText, Listed, NodeId, OpenFlags, RenameFlags, SocketType, Sync, Unlink,
+        WalkEnd, Walked, XattrFlags,
     },
     wire::{Reader, Wire, Writer, wire_struct},
 };
@@ -112,6 +112,10 @@ requests! {
     /// The first entries of a directory without opening it, as [`ReadDir`](Request::ReadDir) answers for a handle. What does not
     /// fit is to be read through a handle.
     28 List { node: NodeId }
+    /// Looks up entries of one directory and takes a reference to every file found; if `open`, opens those that are regular files
+    /// for reading. What cannot be found or opened is left out: nobody needs it yet. -> a list of perhaps an [`EntryReply`] for
+    /// each name, and the descriptors of what is `opened`, in order
+    29 Entries { dir: NodeId, names: Vec<Name<'a>>, open: bool }
 }
 
 /// renameat2(2), and which of the client's nodes it moves.
@@ -204,6 +208,20 @@ impl Wire<'_> for OpenReply {
             _ => Err(Errno::EPROTO),
         }
     }
+}
+
+/// What one of several names means.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct EntryReply {
+    /// The file.
+    pub walked: Walked,
+    /// The message brings a descriptor.
+    pub opened: bool,
+}
+wire_struct!(EntryReply { walked, opened });
+
+impl Listed for Option<EntryReply> {
+    const MAX: usize = MAX_WALK;
 }
 
 /// The wire form of [`Walk`](crate::Walk).

@@ -91,6 +91,7 @@ fn all() -> Vec<Request<'static>> {
         Request::Follow { cpu: 3 },
         Request::Changes { root: 1 },
         Request::List { node },
+        Request::Entries { dir: node, names: vec![name(b"x"), name(b"y")], open: true },
     ]
 }
 

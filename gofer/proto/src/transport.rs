@@ -19,6 +19,8 @@ use rustix::{
     },
 };
 
+use crate::MAX_WALK;
+
 /// Two ends of a new connection.
 pub fn pair() -> Result<(OwnedFd, OwnedFd)> {
     rustix::net::socketpair(AddressFamily::UNIX, SocketType::SEQPACKET, SocketFlags::CLOEXEC, None)
@@ -27,11 +29,14 @@ pub fn pair() -> Result<(OwnedFd, OwnedFd)> {
 
 /// Sends one message, with at most one descriptor. Waits while the peer's queue is full.
 pub fn send(socket: impl AsFd, message: &[u8], fd: Option<BorrowedFd<'_>>) -> Result<()> {
-    let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
+    send_with_fds(socket, message, fd.as_slice())
+}
+
+/// As [`send`], with up to [`MAX_WALK`] descriptors.
+pub fn send_with_fds(socket: impl AsFd, message: &[u8], fds: &[BorrowedFd<'_>]) -> Result<()> {
+    let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(MAX_WALK))];
     let mut control = SendAncillaryBuffer::new(&mut space);
-    if let Some(fd) = &fd
-        && !control.push(SendAncillaryMessage::ScmRights(std::slice::from_ref(fd)))
-    {
+    if !fds.is_empty() && !control.push(SendAncillaryMessage::ScmRights(fds)) {
         return Err(Errno::EMSGSIZE);
     }
     let parts = [IoSlice::new(message)];
@@ -71,6 +76,27 @@ pub fn receive_with_fd(socket: impl AsFd, buffer: &mut [u8]) -> Result<(usize, O
         return Err(Errno::EMSGSIZE);
     }
     Ok((received.bytes, fd))
+}
+
+/// Receives one message and the descriptors that came with it, in their order; if this process may have no more, only the first of
+/// them. No bytes: the peer is gone.
+pub fn receive_with_fds(socket: impl AsFd, buffer: &mut [u8]) -> Result<(usize, Vec<OwnedFd>)> {
+    let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(MAX_WALK))];
+    let mut control = RecvAncillaryBuffer::new(&mut space);
+    let received = retry_on_intr(|| {
+        rustix::net::recvmsg(&socket, &mut [IoSliceMut::new(buffer)], &mut control, RecvFlags::CMSG_CLOEXEC)
+    })
+    .map_err(errno)?;
+    let mut fds = Vec::new();
+    for message in control.drain() {
+        if let RecvAncillaryMessage::ScmRights(some) = message {
+            fds.extend(some);
+        }
+    }
+    if received.flags.contains(ReturnFlags::TRUNC) {
+        return Err(Errno::EMSGSIZE);
+    }
+    Ok((received.bytes, fds))
 }
 
 /// Errors of the host kernel are the guest's errors.

@@ -183,6 +183,9 @@ pub struct Walked {
 }
 wire_struct!(Walked { node, attr, watch });
 
+/// What one of several names means, with a descriptor if it was opened.
+pub type FoundEntry = (Walked, Option<std::os::fd::OwnedFd>);
+
 /// Why a walk ended where it did.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum WalkEnd {

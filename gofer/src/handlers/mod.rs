@@ -26,12 +26,12 @@ use crate::{node::Node, resolve, server::Server};
 /// What goes with an answer, besides the bytes in the writer.
 #[derive(Debug)]
 pub(crate) struct Reply {
-    pub(crate) fd: Option<OwnedFd>,
+    pub(crate) fds: Vec<OwnedFd>,
 }
 
 impl Reply {
     pub(crate) fn plain() -> Reply {
-        Reply { fd: None }
+        Reply { fds: Vec::new() }
     }
 }
 
@@ -40,6 +40,7 @@ pub(crate) fn answer(server: &Server, request: Request<'_>, out: &mut Writer<'_>
     match request {
         Request::Attach { root } => value(out, &server.attach(root)?),
         Request::Walk { from, names, open } => walk::walk(server, from, &names, open, out),
+        Request::Entries { dir, names, open } => walk::entries(server, dir, &names, open, out),
         Request::Stat { from, names } => value(out, &walk::stat(server, from, &names)?),
         Request::Open { node, flags } => open::open(server, node, flags, out),
         Request::Create { dir, name, flags, new } => open::create(server, dir, name, flags, &new, out),
@@ -69,7 +70,7 @@ pub(crate) fn answer(server: &Server, request: Request<'_>, out: &mut Writer<'_>
         Request::Fallocate { node, mode, offset, len } => {
             value(out, &attr::fallocate(server, node, mode, offset, len)?)
         }
-        Request::Changes { root } => Ok(Reply { fd: Some(server.changes(root)?) }),
+        Request::Changes { root } => Ok(Reply { fds: vec![server.changes(root)?] }),
         Request::Connect { node, kind } => open::connect(server, node, kind),
         // The connection sees to these itself.
         Request::Release { .. } | Request::AddConnection {} | Request::Follow { .. } => Err(Errno::EPROTO),

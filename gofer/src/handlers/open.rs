@@ -37,7 +37,7 @@ use crate::{
 pub(super) fn open(server: &Server, id: NodeId, flags: OpenFlags, out: &mut Writer<'_>) -> Result<Reply> {
     let (reply, fd) = open_node(server, &server.table.node(id)?, flags)?;
     reply.put(out);
-    Ok(Reply { fd })
+    Ok(Reply { fds: fd.into_iter().collect() })
 }
 
 /// Opens a node that has been found already.
@@ -102,7 +102,7 @@ pub(super) fn create(
     match entered {
         Ok(walked) => {
             walked.put(out);
-            Ok(Reply { fd: Some(fd) })
+            Ok(Reply { fds: vec![fd] })
         }
         Err(errno) => {
             // All or nothing.
@@ -133,5 +133,5 @@ pub(super) fn connect(server: &Server, id: NodeId, kind: SocketType) -> Result<R
     let fd = node.fd()?;
     let address = SocketAddrUnix::new(server.own_fds.path(&*fd)).map_err(errno)?;
     rustix::net::connect(&socket, &address).map_err(errno)?;
-    Ok(Reply { fd: Some(socket) })
+    Ok(Reply { fds: vec![socket] })
 }

@@ -7,7 +7,7 @@ use std::{
 
 use gofer_proto::{
     FileKind, Name, NodeId, OpenFlags, Stats, WalkEnd, Walked,
-    message::{OpenReply, WalkReply},
+    message::{EntryReply, OpenReply, WalkReply},
     transport::errno,
     types::LinkText,
     wire::{Wire, Writer},
@@ -60,7 +60,33 @@ pub(super) fn walk(
         Some(Err(errno)) => (Some(OpenReply::Failed(errno)), None),
     };
     WalkReply { found, end, link, opened }.put(out);
-    Ok(Reply { fd })
+    Ok(Reply { fds: fd.into_iter().collect() })
+}
+
+/// Looks up entries of a directory and takes references; perhaps opens them.
+pub(super) fn entries(
+    server: &Server,
+    dir: NodeId,
+    names: &[Name<'_>],
+    open: bool,
+    out: &mut Writer<'_>,
+) -> Result<Reply> {
+    let dir = server.table.node(dir)?;
+    let mut found = Vec::with_capacity(names.len());
+    let mut fds = Vec::new();
+    for name in names {
+        let Ok((walked, node)) = step(server, &dir, *name) else {
+            found.push(None);
+            continue;
+        };
+        let file = (open && node.kind == FileKind::Regular)
+            .then(|| open::open_node(server, &node, OpenFlags::empty()).ok()?.1)
+            .flatten();
+        found.push(Some(EntryReply { walked, opened: file.is_some() }));
+        fds.extend(file);
+    }
+    found.put(out);
+    Ok(Reply { fds })
 }
 
 fn step(server: &Server, at: &Arc<Node>, name: Name<'_>) -> Result<(Walked, Arc<Node>)> {

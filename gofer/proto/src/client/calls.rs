@@ -13,11 +13,11 @@ use super::Client;
 use crate::{
     MAX_WALK, MAX_XATTR,
     attr::{Attr, FileKind, NewFile, Owner, SetAttr},
-    message::{OpenReply, Rename, Request, WalkReply, XattrValue},
+    message::{EntryReply, OpenReply, Rename, Request, WalkReply, XattrValue},
     name::{LinkTarget, Name, XattrName},
     types::{
-        DirBatch, DirWants, HandleId, LinkText, NodeId, OpenFlags, Opened, SocketType, Stats, Sync, Unlink,
-        VolumeStat, Walk, WalkEnd, Walked, XattrFlags,
+        DirBatch, DirWants, FoundEntry, HandleId, LinkText, NodeId, OpenFlags, Opened, SocketType, Stats,
+        Sync, Unlink, VolumeStat, Walk, WalkEnd, Walked, XattrFlags,
     },
     wire::{Reader, Wire},
 };
@@ -87,6 +87,24 @@ impl Client {
             return Err(Errno::E2BIG);
         }
         self.ask(&Request::Stat { from, names: names.to_vec() })
+    }
+
+    /// Looks up entries of one directory; regular files come with a descriptor for reading if `open` and the gofer may have one.
+    /// As many answers as names; `None` is what could not be found now. At most [`MAX_WALK`] names (`E2BIG`).
+    pub fn entries(&self, dir: NodeId, names: &[Name<'_>], open: bool) -> Result<Vec<Option<FoundEntry>>> {
+        if names.len() > MAX_WALK {
+            return Err(Errno::E2BIG);
+        }
+        let request = Request::Entries { dir, names: names.to_vec(), open };
+        let (found, fds) = self.call_for_fds::<Vec<Option<EntryReply>>>(&request)?;
+        let mut fds = fds.into_iter();
+        let mut answers = Vec::with_capacity(names.len());
+        for entry in found {
+            let descriptor = entry.filter(|entry| entry.opened).and_then(|_| fds.next());
+            answers.push(entry.map(|entry| (entry.walked, descriptor)));
+        }
+        answers.resize_with(names.len(), || None);
+        Ok(answers)
     }
 
     /// Opens a file. Symbolic links are `ELOOP`, sockets `ENXIO`, fifos and devices `EACCES` unless the

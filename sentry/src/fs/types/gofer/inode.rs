@@ -1,7 +1,8 @@
 //! The inodes of files of the host.
 //!
-//! * `names.rs`: a directory's entries. `descriptors.rs`: a regular file's descriptors.
+//! * `names.rs`: a directory's entries; `ahead.rs`: those that are wanted next. `descriptors.rs`: a regular file's descriptors.
 
+mod ahead;
 mod descriptors;
 mod names;
 
@@ -21,6 +22,7 @@ use linux_abi::{
 };
 use parking_lot::Mutex;
 
+use self::ahead::Ahead;
 use super::{
     FileKey, GoferFs,
     changes::Moment,
@@ -77,6 +79,9 @@ struct Names {
     listing: Option<Arc<Listing>>,
     /// Nothing has changed since it was taken.
     listing_is_current: bool,
+    ahead: Ahead,
+    /// Found ahead the last time, and perhaps not asked for yet.
+    held: Vec<Arc<GoferInode>>,
 }
 
 impl GoferInode {
@@ -145,13 +150,18 @@ impl GoferInode {
     /// Somebody changed the entry `name`. What it meant has changed, too (a removed directory has no links); it is returned for
     /// the caller to drop.
     pub(super) fn entry_changed(&self, name: &[u8]) -> Option<Arc<GoferInode>> {
-        let forgotten = {
+        let meant = {
             let mut names = self.names.lock();
             names.listing_is_current = false;
-            names.known.remove(name)
+            let meant = names.known.remove(name).flatten().and_then(|meant| meant.upgrade());
+            // Nobody is to hold a file that has lost its name.
+            if let Some(meant) = &meant {
+                names.held.retain(|held| !Arc::ptr_eq(held, meant));
+            }
+            meant
         };
         self.attr.lock().current = false;
-        let meant = forgotten.flatten()?.upgrade()?;
+        let meant = meant?;
         if !self.exclusive() {
             meant.attr.lock().current = false;
         }
@@ -160,8 +170,11 @@ impl GoferInode {
 
     /// Events were lost.
     pub(super) fn forget_everything(&self) {
-        let forgotten = std::mem::take(&mut *self.names.lock());
-        drop(forgotten);
+        let mut names = self.names.lock();
+        // What is held stays so: inodes are not dropped here.
+        let held = std::mem::take(&mut names.held);
+        *names = Names { held, ..Names::default() };
+        drop(names);
         self.attributes_changed(false);
     }
 

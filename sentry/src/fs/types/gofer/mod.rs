@@ -40,6 +40,8 @@ use crate::fs::inode::{FileSystem, Inode, StatFs};
 const KEPT_DESCRIPTORS: usize = 256;
 /// The same of a tree that nobody changes, if this process may have many: to have a file opened takes two changes of process.
 const KEPT_EXCLUSIVE: usize = 8192;
+/// How many directories hold what was found ahead.
+const HOLDING: usize = 32;
 /// Where the number of a host device begins in an inode number, for files on other devices than the root.
 const DEVICE_SHIFT: u32 = 52;
 
@@ -66,6 +68,8 @@ pub struct GoferFs {
     root_node: NodeId,
     descriptors: Mutex<VecDeque<Arc<OwnedFd>>>,
     max_descriptors: usize,
+    /// Directories that hold what was found ahead.
+    holding: Mutex<VecDeque<Weak<GoferInode>>>,
     guess: Guess,
     this: Weak<GoferFs>,
 }
@@ -100,6 +104,7 @@ impl GoferFs {
             root_node: walked.node,
             descriptors: Mutex::default(),
             max_descriptors: if options.exclusive { many_descriptors() } else { KEPT_DESCRIPTORS },
+            holding: Mutex::default(),
             guess: Guess::default(),
             this: Weak::clone(this),
         }))
@@ -215,6 +220,17 @@ impl GoferFs {
         let oldest = if kept.len() > self.max_descriptors { kept.pop_front() } else { None };
         drop(kept);
         drop(oldest);
+    }
+
+    /// `directory` has begun to hold what was found ahead: another one may have to stop.
+    fn holds(&self, directory: Weak<GoferInode>) {
+        let mut holding = self.holding.lock();
+        holding.push_back(directory);
+        let oldest = if holding.len() > HOLDING { holding.pop_front() } else { None };
+        drop(holding);
+        if let Some(oldest) = oldest.and_then(|oldest| oldest.upgrade()) {
+            oldest.let_held_go();
+        }
     }
 
     /// Keeps it no longer: its file has no name any more, and would take room on the host.

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use gofer_proto::{Name, OpenFlags, Opened, Walk, WalkEnd};
+use gofer_proto::{Name, Opened, Walk, WalkEnd};
 use linux_abi::{Errno, Result};
 
 use super::{
@@ -44,10 +44,7 @@ impl GoferInode {
         let mut opened = None;
         let found = self.find_by(name, |name| {
             *asked = true;
-            if !open {
-                return self.fs.client.walk(self.node, &[name]);
-            }
-            let mut walk = self.fs.client.walk_open(self.node, &[name], OpenFlags::empty())?;
+            let mut walk = self.walk_on(name, open)?;
             opened = walk.opened.take();
             Ok(walk)
         });
