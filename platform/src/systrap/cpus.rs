@@ -38,6 +38,8 @@ pub(super) struct Counts {
     pub(super) guests: AtomicU32,
     /// All of them, by home.
     homes: Vec<AtomicU32>,
+    /// Those of `guests` that lately did little but call, but for one that is polled for alone.
+    pub(super) brief: AtomicU32,
     /// Whether somebody polls who does not take turns.
     polling: AtomicBool,
 }
@@ -99,6 +101,7 @@ impl Cpus {
             counts: Arc::new(Counts {
                 guests: AtomicU32::new(0),
                 homes: (0..=highest).map(|_| AtomicU32::new(0)).collect(),
+                brief: AtomicU32::new(0),
                 polling: AtomicBool::new(false),
             }),
             table: Table::default(),

@@ -12,7 +12,9 @@
 //!
 //! Pairs that take turns, each waiting for the other for microseconds (a request and its answer through a pipe, a socket, a
 //! futex), share two such processors: the guests one, their sentry threads the other. All of them poll, and between looks let
-//! the others run; so nobody has to be woken on an idle processor, and a turn costs less than one wake-up.
+//! the others run; so nobody has to be woken on an idle processor, and a turn costs less than one wake-up. Pairs whose guests do
+//! little but call (a server and its clients) share two processors in the same way, because together they need no more, and
+//! a hand-over on one processor costs more than the call; each then goes on for a while before it lets another run.
 //!
 //! All times are in ticks of the time-stamp counter. Those from a slot are allegations, and only decide about the guest's
 //! own speed.
@@ -51,8 +53,19 @@ const ROUNDS: u32 = 20;
 const TURN_US: u64 = 150;
 /// …and after so many such calls in a row the guest is one of those that take turns.
 const TURNS: u32 = 4;
+/// So is one that does little but call, its runs taking less than so long on average, hand-over included, in µs, while
+/// another guest leaves it no second processor.
+const BRIEF_US: u64 = 5;
+/// The weight of all earlier runs in that average, and how long one counts at most, in µs.
+const RUN_WEIGHT: u64 = 16;
+const LONG_US: u64 = 100;
 /// One who took his turn wakes the next when he is about to wait himself, or after so long, in µs.
 const HOLD_US: u64 = 1;
+/// Who takes turns goes on for so long, in µs, while others have work,…
+const STRETCH_US: u64 = 30;
+/// …if his guest calls again within so long, in µs, which includes its change of places with another: two of those cost more than
+/// a call.
+const GRACE_US: u64 = 3;
 /// As [`STOLEN_US`], where polling threads let each other run.
 const STOLEN_TURN_US: u64 = 200;
 /// A poller that loses its processor for so long, in µs, may be in somebody's way, or its virtual processor was stolen.
@@ -88,10 +101,20 @@ pub(super) struct Pace {
     holding: bool,
     /// It is one of [`Cpus::guests`].
     counted: bool,
+    /// And of [`Cpus::brief`].
+    counted_brief: bool,
     /// The guest's last run was long.
     slow: bool,
     /// Short runs in a row.
     hot: u32,
+    /// How long the guest runs between traps, times [`RUN_WEIGHT`]: a moving average.
+    run: u64,
+    /// It takes turns because it does little but call.
+    brief: bool,
+    /// The last time that polling ended, it was because a call waited.
+    waits: bool,
+    /// Since when it has had its turn.
+    stretch: u64,
     /// Requests served since polling began.
     served: u32,
     /// How often this thread of the sentry had lost its processor to another thread.
@@ -119,6 +142,14 @@ enum End {
     Crowded,
 }
 
+/// How a pair polls.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum How {
+    Alone,
+    /// It takes turns with others, because it waits for them or they all do little but call.
+    InTurn,
+}
+
 impl Pace {
     /// For a thread whose parent runs at `parent`'s pace, since affinity is inherited.
     pub(super) fn new(tid: i32, parent: Option<&Pace>) -> Pace {
@@ -130,8 +161,13 @@ impl Pace {
             turns: 0,
             holding: false,
             counted: false,
+            counted_brief: false,
             slow: false,
             hot: 0,
+            run: 0,
+            brief: false,
+            waits: false,
+            stretch: 0,
             served: 0,
             preemptions: 0,
             crowded: 0,
@@ -190,6 +226,10 @@ impl Pace {
     fn count(&mut self, cpus: &Cpus) {
         self.counted = true;
         cpus.counts.guests.fetch_add(1, Ordering::Relaxed);
+        self.counted_brief = self.hot >= HOT_RUNS && self.is_brief(cpus);
+        if self.counted_brief {
+            cpus.counts.brief.fetch_add(1, Ordering::Relaxed);
+        }
     }
 
     /// Before operations are handed to the stub: wakes it on this processor.
@@ -221,7 +261,7 @@ impl Pace {
                     }
                     self.stop_polling(cpus, End::Crowded);
                 }
-                Some(chairs) if in_time && self.turns > 0 => {
+                Some(chairs) if in_time && (self.turns > 0 || self.brief) => {
                     if slept.is_some() {
                         // Somebody may have brought it elsewhere to wake it.
                         place_self(&cpus.all, Place::Only(chairs.sentry));
@@ -229,7 +269,10 @@ impl Pace {
                     return;
                 }
                 // The call took long, and the guest's side gave up looking.
-                _ => self.stop_polling(cpus, End::Slow),
+                _ => {
+                    self.stop_polling(cpus, End::Slow);
+                    self.waits = slept.is_some();
+                }
             }
         }
         if self.slow {
@@ -237,8 +280,8 @@ impl Pace {
             return;
         }
         let here = cpu::current();
-        if self.may_poll(cpus) {
-            self.start_polling(cpus, slot, here);
+        if let Some(how) = self.may_poll(cpus) {
+            self.start_polling(cpus, slot, here, how);
             return;
         }
         let others = cpus.counts.home(here).map_or(0, |home| home.load(Ordering::Relaxed));
@@ -253,35 +296,52 @@ impl Pace {
         place_self(&cpus.all, Place::Only(home));
     }
 
-    fn may_poll(&self, cpus: &Cpus) -> bool {
+    /// Whether to poll, and how.
+    fn may_poll(&self, cpus: &Cpus) -> Option<How> {
         let now = cpu::ticks();
         let others = cpus.counts.guests.load(Ordering::Relaxed);
         let (used, hot) = (cpus.table.is_used(), self.hot >= HOT_RUNS && now > self.not_before);
+        // Those on the same processor may be whom it takes turns with.
+        let same = self.home(cpus).map_or(0, |home| home.load(Ordering::Relaxed));
+        let may_turn = cpus.table.has_room() && now > self.not_to_turn;
         if self.turns >= TURNS {
-            // Those on the same processor may be whom it takes turns with.
-            let same = self.home(cpus).map_or(0, |home| home.load(Ordering::Relaxed));
-            others.saturating_sub(same) + 1 < cpus.count
-                && cpus.table.has_room()
-                && now > self.not_to_turn
-                && (used || hot)
-        } else {
-            others + u32::from(used) + 1 < cpus.count && !cpus.counts.is_polled() && hot
+            return (others.saturating_sub(same) + 1 < cpus.count && may_turn && (used || hot))
+                .then_some(How::InTurn);
         }
+        if !hot {
+            return None;
+        }
+        // Others like it are about to do the same.
+        let like = cpus.counts.brief.load(Ordering::Relaxed) + u32::from(cpus.counts.is_polled());
+        let unlike = others.saturating_sub(like);
+        let brief = unlike + 1 < cpus.count && may_turn && self.is_brief(cpus);
+        if brief && (self.waits || used) {
+            return Some(How::InTurn);
+        }
+        if others + u32::from(used) + 1 < cpus.count && !cpus.counts.is_polled() {
+            return Some(How::Alone);
+        }
+        brief.then_some(How::InTurn)
     }
 
-    fn start_polling(&mut self, cpus: &Cpus, slot: &Slot, here: u32) {
+    fn is_brief(&self, cpus: &Cpus) -> bool {
+        self.run < BRIEF_US * RUN_WEIGHT * cpus.ticks_per_us
+    }
+
+    fn start_polling(&mut self, cpus: &Cpus, slot: &Slot, here: u32, how: How) {
         self.polling = true;
         self.served = 0;
         self.preemptions = process::preemptions();
         slot.set32(slot::SPIN_PAUSES, cpus.pauses_per_round);
-        let patient = self.turns >= TURNS;
+        let patient = how == How::InTurn;
         seat::polled_by(Some(Polled { slot: slot.clone(), patient, presence: None }));
-        let (guest, sentry) = if patient {
+        let (guest, sentry) = if how == How::Alone {
+            (here, Place::Except(here))
+        } else {
             let chairs = cpus.table.join(slot, || cpus.chairs(here));
             self.turning = Some(chairs);
+            self.brief = self.is_brief(cpus);
             (chairs.guests, Place::Only(chairs.sentry))
-        } else {
-            (here, Place::Except(here))
         };
         self.place_stub(cpus, Place::Only(guest));
         place_self(&cpus.all, sentry);
@@ -427,9 +487,13 @@ impl Pace {
                 self.holding = false;
                 crate::wake_now();
             }
-            if self.turning.is_some() && (now > next || cpus.table.others_have_work()) {
+            let goes_on = now.wrapping_sub(start) < GRACE_US * cpus.ticks_per_us
+                && now.wrapping_sub(self.stretch) < STRETCH_US * cpus.ticks_per_us;
+            if self.turning.is_some() && !goes_on && (now > next || cpus.table.others_have_work()) {
                 thread::yield_now();
-                next = cpu::ticks() + ROUND_US * cpus.ticks_per_us;
+                let now = cpu::ticks();
+                next = now + ROUND_US * cpus.ticks_per_us;
+                self.stretch = now;
             }
         }
     }
@@ -464,6 +528,9 @@ impl Pace {
         }
         if std::mem::take(&mut self.counted) {
             cpus.counts.guests.fetch_sub(1, Ordering::Relaxed);
+            if std::mem::take(&mut self.counted_brief) {
+                cpus.counts.brief.fetch_sub(1, Ordering::Relaxed);
+            }
         }
         if let Some(home) = self.home(cpus) {
             home.fetch_sub(1, Ordering::Relaxed);
@@ -475,6 +542,7 @@ impl Pace {
         let ran = trapped.saturating_sub(self.resumed);
         self.slow =
             ran > LONG_RUN.as_micros().try_into().unwrap_or(u64::MAX).saturating_mul(cpus.ticks_per_us);
+        self.run = self.run - self.run / RUN_WEIGHT + ran.min(LONG_US * cpus.ticks_per_us);
         self.hot = if ran < HOT_US * cpus.ticks_per_us { self.hot.saturating_add(1) } else { 0 };
         let late = now.saturating_sub(trapped) > LATE_US * cpus.ticks_per_us;
         if late {
