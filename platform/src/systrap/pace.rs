@@ -314,7 +314,9 @@ impl Pace {
         // Others like it are about to do the same.
         let like = cpus.counts.brief.load(Ordering::Relaxed) + u32::from(cpus.counts.is_polled());
         let unlike = others.saturating_sub(like);
-        let brief = unlike + 1 < cpus.count && may_turn && self.is_brief(cpus);
+        // Where there are processors for all, they need not share.
+        let many = 2 * (others + cpus.table.len() + 1) >= cpus.count;
+        let brief = many && unlike + 1 < cpus.count && may_turn && self.is_brief(cpus);
         if brief && (self.waits || used) {
             return Some(How::InTurn);
         }

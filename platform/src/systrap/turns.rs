@@ -43,12 +43,17 @@ pub(super) struct Chairs {
 impl Table {
     /// Whether there are any.
     pub(super) fn is_used(&self) -> bool {
-        self.count.load(Ordering::Relaxed) > 0
+        self.len() > 0
+    }
+
+    /// How many there are.
+    pub(super) fn len(&self) -> u32 {
+        self.count.load(Ordering::Relaxed)
     }
 
     /// Whether there is room for one more.
     pub(super) fn has_room(&self) -> bool {
-        (self.count.load(Ordering::Relaxed) as usize) < MAX
+        (self.len() as usize) < MAX
     }
 
     /// The calling thread of the sentry and its guest take turns too. The first choose where.
@@ -90,7 +95,7 @@ impl Table {
     }
 
     fn any_other(&self, mut is: impl FnMut(&Slot, &Seat) -> bool) -> bool {
-        if self.count.load(Ordering::Relaxed) < 2 {
+        if self.len() < 2 {
             return false;
         }
         // Who has the lock may wait for this processor.
